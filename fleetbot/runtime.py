@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,7 +34,7 @@ from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.chat.words.story import steps
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered, Recorded
-from fleetbot.domain.model import ReceiptId
+from fleetbot.domain.model import ReceiptId, Run
 from fleetbot.fence import Leads, always
 from fleetbot.logs import OwnLines
 from fleetbot.loops import Loop, Tick, told
@@ -49,9 +50,12 @@ from fleetbot.services.outbox import Courier
 from fleetbot.services.passes import Passes
 from fleetbot.services.runs import Runs
 from fleetbot.services.setup.mapping import Edit
+from fleetbot.services.traces import Traces
 from fleetbot.services.wishes import Wishes
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Deposed, Store, StoreUnavailable
+from fleetbot.store.records import OutboxEntry
+from fleetbot.tracing import Spans, open_spans
 from fleetbot.upkeep import Upkeep, leave
 from fleetbot.web import Parts, WebApi
 from fleetbot.web.webhooks import WEBHOOK_PATH
@@ -89,6 +93,8 @@ class Runtime:
         self._database = database
         self._log = log
         self._lines = OwnLines()
+        self._spans: Spans | None = None
+        self._traces: Traces | None = None
         self._matrix = matrix
         self._is_shared = is_shared
         self._leads = leads
@@ -96,6 +102,7 @@ class Runtime:
         self._delays = Delays()
         self._its = Orchestrator(settings, store, log, self._route, self._wake, proven_told, leads)
         self.fleet = self._its.fleet
+        self._build_traces()
         self._build_upkeep()
         self._build_speech(store)
         self._build_commands()
@@ -107,6 +114,12 @@ class Runtime:
         self._build_loops()
         self.fleet.listen(self._on_lines)
         self.fleet.listen_for_deposition(on_deposed)
+
+    def _build_traces(self) -> None:
+        if endpoint := self._settings.traces.endpoint:
+            self._spans = open_spans(endpoint, "fleetbot", __version__)
+            self._traces = Traces(self.fleet, self._spans)
+            self._its.intake.listen(self._traces.webhook)
 
     def _build_upkeep(self) -> None:
         upkeep = Upkeep(
@@ -233,7 +246,7 @@ class Runtime:
             now_ms,
             settings.outbox.patience,
             on_given_up=its.dead_letters.note,
-            on_sent=self._delays.note_sent,
+            on_sent=self._on_sent,
         )
         self.fleet.listen_for_effects(self._deliver_now)
 
@@ -311,6 +324,7 @@ class Runtime:
             lambda: ReceiptId(new_id("receipt")),
             self._threads.expect,
             its.gate.admits,
+            self._traceparent,
         )
 
     def _build_loops(self) -> None:
@@ -392,6 +406,8 @@ class Runtime:
             self._log.warning("Stopping, though some requests are not answered yet")
         await self.fleet.close()
         await self._its.forge.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
         self._lines.off()
 
     async def answered(self, seconds: float) -> None:
@@ -408,6 +424,14 @@ class Runtime:
 
     def _route(self, effect: fx.RoomEffect) -> Sequence[str]:
         return self._audience.route(effect)
+
+    def _on_sent(self, entry: OutboxEntry, at: int) -> None:
+        self._delays.note_sent(entry.destination.partition(":")[0], at - entry.due_at)
+        if self._traces is not None:
+            self._traces.sent(entry, at)
+
+    def _traceparent(self, run: Run) -> str:
+        return self._traces.of_run(run).traceparent if self._traces else ""
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._its.verifier.wake()

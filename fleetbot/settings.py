@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from fleetbot import tracing
 from fleetbot.domain.ci import CiRules
 from fleetbot.domain.model import REPO, AgentName, OverlapMode, Policy, same_name
 from fleetbot.domain.patience import Patience, with_outbox
@@ -234,6 +235,12 @@ class LogSettings(Section, frozen=True):
     format: Literal["text", "json"] = "text"
 
 
+class TraceSettings(Section, frozen=True):
+    """`endpoint`: of a collector that takes OTLP over HTTP; empty for no traces."""
+
+    endpoint: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$(?!\n)")] = ""
+
+
 class ChatSettings(Section, frozen=True):
     """`operators`: the Matrix ids of those who look after the fleet; `people`: Forgejo login ->
     Matrix id.
@@ -286,6 +293,7 @@ class Settings(Section, frozen=True):
     notify: NotifySettings = NotifySettings()
     chat: ChatSettings = ChatSettings()
     logs: LogSettings = LogSettings()
+    traces: TraceSettings = TraceSettings()
     followup: FollowupSettings = FollowupSettings()
     overlap: OverlapSettings = OverlapSettings()
 
@@ -376,6 +384,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
     _check_forge(settings.forge)
     _check_rooms(settings)
     _check_people(settings)
+    _check_traces(settings)
     _check_verify(settings.verify)
     _check_chat(settings.chat)
     _check_board(settings.board)
@@ -435,6 +444,11 @@ def _check_rooms(settings: Settings) -> None:
                 raise SettingsError(f"rooms.{room}: {repo!r} is not of the form owner/name.")
             if not any(same_name(repo, listed) for listed in settings.forge.repositories):
                 raise SettingsError(_unlisted(room, repo, settings.forge.repositories))
+
+
+def _check_traces(settings: Settings) -> None:
+    if settings.traces.endpoint and not tracing.is_there():
+        raise SettingsError(f"traces.endpoint: what sends traces is missing: {tracing.NEEDED}.")
 
 
 def _check_people(settings: Settings) -> None:

@@ -241,7 +241,12 @@ class World:
     # runners
 
     def start_runner(
-        self, agents: str, *, name: str = "runner", env: Mapping[str, str] | None = None
+        self,
+        agents: str,
+        *,
+        name: str = "runner",
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> RunnerProcess:
         """Start `fleetbot runner` with these `[[agents]]` tables, as TOML."""
         root = self.root / "runner" / name
@@ -249,7 +254,7 @@ class World:
         config = root / "config.toml"
         config.write_text(self.runner_config(root, agents))
         config.chmod(0o600)
-        argv = [sys.executable, "-m", "fleetbot", "runner", "-c", str(config)]
+        argv = [sys.executable, "-m", "fleetbot", "runner", "-c", str(config), *options]
         runner = RunnerProcess(argv, root / "runner.log", {**base_env(root), **(env or {})})
         self.runners.append(runner)
         runner.start()

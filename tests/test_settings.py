@@ -286,3 +286,13 @@ def test_without_ci_nothing_lands_where_the_settings_want_one() -> None:
     assert parse(complete()).policy.land_without_ci
     strict = parse(config(verify={"require_ci": True, "without_ci": "refuse"}))
     assert not strict.policy.land_without_ci
+
+
+def test_traces_without_what_sends_them_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fleetbot.tracing.find_spec", lambda name: None)
+
+    with pytest.raises(SettingsError, match=r"traces\.endpoint: .* pip install 'fleetbot\[otel\]'"):
+        parse(config(traces={"endpoint": "http://127.0.0.1:4318/v1/traces"}))
+    assert parse(config(traces={"endpoint": ""})).logs.format == "text"

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import aiohttp
 
+from fleetbot import __version__, tracing
 from fleetbot.network import open_session
 from fleetbot.runner import adapters
 from fleetbot.runner.concurrency import cancelled
@@ -147,7 +148,21 @@ async def open_machine(config: Config, say: Say) -> AsyncIterator[Machine]:
             config.limits.quota,
             quick.refs.look,
         )
-        yield Machine(config, tokens, forge, quick, git, identity, workspaces, say)
+        spans = _spans(config)
+        try:
+            yield Machine(config, tokens, forge, quick, git, identity, workspaces, say, spans)
+        finally:
+            if spans is not None:
+                await asyncio.to_thread(spans.close)
+
+
+def _spans(config: Config) -> tracing.Spans | None:
+    """Raises ConfigError where what sends them is missing."""
+    if not config.runner.traces:
+        return None
+    if not tracing.is_there():
+        raise ConfigError(f"runner.traces: what sends them is missing: {tracing.NEEDED}")
+    return tracing.open_spans(config.runner.traces, "fleetbot-runner", __version__)
 
 
 async def _tidy_for_ever(machine: Machine, spool: Spool) -> None:

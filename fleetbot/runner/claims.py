@@ -13,6 +13,7 @@ from fleetbot.runner.failure import unexpected
 from fleetbot.runner.link import Link, LinkError
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import RunRecord, Spool
+from fleetbot.runner.run.subject import about_run
 from fleetbot.runner.run.worker import Worker
 from fleetbot.runner.session.contract import is_safe_run
 from fleetbot.runner.wellbeing import Wellbeing
@@ -100,7 +101,8 @@ class Claims:
         order = await self._link.persist(lambda: self._link.claim(key, wait))
         if order is None or order.run in self._workers or not is_safe_run(order.run):
             return False
-        self._say(f"{order.repo}#{order.issue} {order.run}: assigned: {order.title}")
+        with about_run(order, setup.agent.name):
+            self._say(f"{order.repo}#{order.issue} {order.run}: assigned: {order.title}")
         record = await self._spool.open(setup.agent.name, order)
         release = self._holding_a_slot()
 

@@ -59,6 +59,9 @@ async def _unheard(comment: Comment) -> None:
     return None
 
 
+Dealt = Callable[[int, int, str, str, int], None]
+
+
 class Intake:
     """`on_arrival` hears of every delivery that is new, `on_proof` of comments that may show who
     somebody is."""
@@ -88,6 +91,18 @@ class Intake:
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._busy: set[str] = set()  # keys of deliveries that somebody acts on
         self._news = asyncio.Event()
+        self._on_dealt: Dealt = lambda repo_id, issue, key, kind, at: None
+
+    def listen(self, listener: Dealt) -> None:
+        """Have `listener` hear of every delivery about an issue that was dealt with: the ids of the
+        repository and the issue's number, its own key and kind, and when it came (epoch ms)."""
+        self._on_dealt = listener
+
+    def _tell(self, seen: _Seen) -> None:
+        its = seen.arrival
+        if isinstance(seen.event, IssueEvent):
+            repo, issue = seen.event.repository.id, seen.event.issue.number
+            self._on_dealt(repo, issue, its.key, its.meta, its.at)
 
     # -- webhooks come in
 
@@ -178,6 +193,8 @@ class Intake:
             await self._settle(arrivals, type(error).__name__)
         else:
             await self._settle(arrivals)
+            for one in seen:
+                self._tell(one)
 
     async def _act_on(self, seen: Sequence[_Seen]) -> None:
         last = seen[-1]

@@ -17,7 +17,7 @@ from fleetbot.domain.patience import Patience
 from fleetbot.logs import about, log_of
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.store.interface import Store, Unwritable
-from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
+from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp, OutboxEntry
 
 log = log_of("fleetbot.outbox")
 
@@ -65,7 +65,7 @@ class Courier:
     and has at most `each` effects in hand, so that one that hangs leaves the others room. A sender
     may be called twice for the same effect (a crash after sending), so it must recognise what it
     has done. `clock` gives epoch milliseconds; `on_given_up` hears of every dead letter,
-    `on_sent` of who has delivered something, and how long after it was due (ms).
+    `on_sent` of what has arrived, and when (epoch ms).
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Courier:
         *,
         each: int = 4,
         on_given_up: Callable[[], None] = lambda: None,
-        on_sent: Callable[[str, int], None] = lambda sender, ms: None,
+        on_sent: Callable[[OutboxEntry, int], None] = lambda entry, at: None,
     ) -> None:
         self._store = store
         self._senders = senders
@@ -182,7 +182,7 @@ class Courier:
             return self._refused(due, f"it broke: {type(error).__name__}")
         self._told_off.pop(sender, None)
         done = Acknowledged(id=due.entry.id, at=self._clock(), result=result)
-        self._on_sent(sender, done.at - due.entry.due_at)
+        self._on_sent(due.entry, done.at)
         return Change(acknowledged=(done,))
 
     def _later(self, due: Due, error: RetryLater) -> Change:

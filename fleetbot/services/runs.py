@@ -28,7 +28,7 @@ class Runs:
     that it may forget those lines.
 
     `admits` tells whether a run that was chosen for an agent can be begun, and takes it back where
-    it cannot.
+    it cannot. `trace` gives the W3C traceparent of a run, empty where none is kept.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Runs:
         new_receipt: Callable[[], ReceiptId],
         on_log: LogListener,
         admits: Admission,
+        trace: Callable[[Run], str] = lambda run: "",
     ) -> None:
         self._fleet = fleet
         self._dispatcher = dispatcher
@@ -46,6 +47,7 @@ class Runs:
         self._new_receipt = new_receipt
         self._on_log = on_log
         self._admits = admits
+        self._trace = trace
 
     # claim
 
@@ -93,6 +95,7 @@ class Runs:
             number=run.number,
             repo_id=task.repo_id,
             round=brief,
+            traceparent=self._trace(run),
         )
 
     # start, fail, log

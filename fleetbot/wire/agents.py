@@ -131,6 +131,7 @@ class Assignment(Answer, frozen=True):
     `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
     `repo_id`: what Forgejo knows the repository by, whatever it is called; 0 where that is unknown.
     `round`: the task has an open pull request, and this is what it is owed.
+    `traceparent`: the run's span, as of W3C Trace Context, where traces are kept.
     """
 
     run: str
@@ -153,6 +154,7 @@ class Assignment(Answer, frozen=True):
     number: int = 1
     repo_id: int = 0
     round: RoundBrief | None = None
+    traceparent: str = ""
 
 
 class RunAnswer(Answer, frozen=True):

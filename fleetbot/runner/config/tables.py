@@ -65,11 +65,15 @@ class ForgeConfig(Table, frozen=True):
 
 
 class RunnerConfig(Table, frozen=True):
-    """`root` holds everything the runner keeps: tokens, spool, repositories, worktrees, homes."""
+    """`root` holds everything the runner keeps: tokens, spool, repositories, worktrees, homes.
+
+    `traces`: where a collector takes OTLP over HTTP; empty for none.
+    """
 
     root: str = "~/.local/state/fleetbot"
     host: ShortText = ""
     drain_seconds: Annotated[float, Meta(ge=0)] = 600
+    traces: Address | Literal[""] = ""
 
 
 class Hook(Table, frozen=True):

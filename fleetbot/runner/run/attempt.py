@@ -21,6 +21,7 @@ from fleetbot.runner.run.changed import Changed
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.outages import Outages
+from fleetbot.runner.run.phases import Phases
 from fleetbot.runner.run.runlog import Announce
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
@@ -65,6 +66,7 @@ class Attempt:
         self._announce = announce
         self._settle = settle
         self._note_failure = note_failure
+        self._phases = Phases(setup.machine.spans, record.order, setup.agent.name)
         self._outages = Outages(announce, setup.heard)
         self._warned = False
         self._checked = 0.0  # seconds that receipts were being checked, which the run does not pay
@@ -86,7 +88,8 @@ class Attempt:
         env = setup.run_env(order)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(environment.remove_temporary, env)
-            (tree, briefed), _ = await together(self._prepare(stack, env), acknowledge())
+            with self._phases.phase("prepare"):
+                (tree, briefed), _ = await together(self._prepare(stack, env), acknowledge())
             # Hooks and git's filters run after the program has ended, and may leave something too.
             stack.push_async_callback(process.sweep, order.run)
             ready = f"worktree ready on {order.branch}, from {tree.start.commit[:10]}"
@@ -194,8 +197,11 @@ class Attempt:
             if finished is None:
                 tree.lend()
                 seconds = end + self._checked - asyncio.get_running_loop().time()
-                async with self.changed.watching(tree):
-                    finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
+                with self._phases.phase("agent"):
+                    async with self.changed.watching(tree):
+                        finished = await self._conversation.turn(
+                            tree, env, briefed, refuted, seconds
+                        )
                 # From here on a runner that is killed need not run the program again.
                 await self._record.promise(TurnEnded(finished, self._replies()))
             await self._after_run(tree, env)
@@ -222,7 +228,8 @@ class Attempt:
             )
 
         try:
-            request = await self._outages.outlast(deliver, until, _PASSES)
+            with self._phases.phase("hand-over"):
+                request = await self._outages.outlast(deliver, until, _PASSES)
         except RunFailed as failure:
             if failure.reason not in MENDABLE or self._warned:
                 raise
@@ -233,7 +240,8 @@ class Attempt:
         due = ReceiptDue(secrets.token_hex(16), request)
         await self._record.promise(due)
         filed_at = asyncio.get_running_loop().time()
-        answer = await self._settle(due)
+        with self._phases.phase("receipt"):
+            answer = await self._settle(due)
         self._checked += asyncio.get_running_loop().time() - filed_at
         return answer
 

@@ -28,6 +28,7 @@ from fleetbot.runner.sandbox.environment import EnvironmentRefused, build_env
 from fleetbot.runner.sandbox.masking import Masker, is_secret
 from fleetbot.runner.session.contract import Adapter
 from fleetbot.runner.tokens import Tokens
+from fleetbot.tracing import Spans
 from fleetbot.wire import Assignment
 
 _SHORTEST = 16
@@ -37,7 +38,7 @@ _SHORTEST = 16
 class Machine:
     """What all agents of a runner share. `say` prints a line: who, what.
 
-    `quick_forge` asks once, where `forge` tries again for a while.
+    `quick_forge` asks once, where `forge` tries again for a while. `spans`: where traces go.
     """
 
     config: Config
@@ -48,6 +49,7 @@ class Machine:
     identity: Identity
     workspaces: Workspaces
     say: Callable[[str, str], None]
+    spans: Spans | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.usage import Usage
-from fleetbot.logs import about, log_of
+from fleetbot.logs import log_of
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
 from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
@@ -27,6 +27,7 @@ from fleetbot.runner.run.spool import (
     ReceiptRefuted,
     RunRecord,
 )
+from fleetbot.runner.run.subject import about_run
 from fleetbot.wire import SUPERSEDED, FailRequest, LineKind, ReceiptAnswer, UsageReport
 
 _LOGGER = log_of(__name__)
@@ -81,20 +82,14 @@ class Worker:
         """What its worktree has changed since the run began, when that was last looked at."""
         return self._attempt.changed.files
 
-    @property
-    def _subject(self) -> dict[str, object]:
-        order = self._order
-        its = {"agent": self._setup.agent.name, "run": order.run, "task": order.task}
-        return {**its, "repository": order.repo, "issue": order.issue}
-
     async def work(self) -> None:
         """A new run."""
-        with about(**self._subject):
+        with about_run(self._order, self._setup.agent.name):
             await self._carry_out(self._begin)
 
     async def resume(self) -> None:
         """A run that an earlier runner left: report what it came to; guess nothing."""
-        with about(**self._subject):
+        with about_run(self._order, self._setup.agent.name):
             await self._carry_out(self._report_what_was_left)
 
     def cancel(self, reason: str) -> None:

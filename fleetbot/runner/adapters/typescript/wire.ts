@@ -53,6 +53,7 @@ export interface AskRequest {
  * `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
  * `repo_id`: what Forgejo knows the repository by, whatever it is called; 0 where that is unknown.
  * `round`: the task has an open pull request, and this is what it is owed.
+ * `traceparent`: the run's span, as of W3C Trace Context, where traces are kept.
  */
 export interface Assignment {
   readonly run: string;
@@ -75,6 +76,7 @@ export interface Assignment {
   readonly number?: number;
   readonly repo_id?: number;
   readonly round?: RoundBrief | null;
+  readonly traceparent?: string;
 }
 
 /** A run that is the agent's no longer: why it ended, or `superseded` by another. */
