@@ -3,6 +3,8 @@ cannot do to them. What the page asks for is held against its own address by the
 
 from __future__ import annotations
 
+import asyncio
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import Traits
 from tests.web.board.browser import Page
@@ -185,8 +187,7 @@ async def test_a_room_sees_its_own_repositories_and_one_signs_out(
 
 async def test_a_thousand_tasks_are_shown_by_pages(front: Front, page: Page, scene: Scene) -> None:
     await scene.knows(REPO)
-    for issue in range(1, 1_001):
-        await scene.task(issue, f"Task {issue}")
+    await asyncio.gather(*(scene.task(issue, f"Task {issue}") for issue in range(1, 1_001)))
     await enter(front, page)
     await page.run("() => document.querySelector('[data-list=queued]').click()")
     await page.sees("1 to 50 of 1000", "In the queue 1000")
