@@ -74,6 +74,7 @@ async def test_a_lost_connection_is_told_and_comes_back_without_a_gap(
     await enter(front, page)
     await scene.task(1, "Before the break")
     await page.sees("Before the break")
+    known = front.site.fleet.state.seq
 
     await front.down()
     await page.sees("No connection since")
@@ -90,6 +91,8 @@ async def test_a_lost_connection_is_told_and_comes_back_without_a_gap(
         "While it was broken",
         "Before the break",
     ]
+    resumed = [asked for asked in front.asked if "/events" in asked][-1]
+    assert resumed.endswith(f"?after={known}"), "it is taken up where it broke"
 
 
 async def test_a_story_is_reached_and_left_by_keys_alone(
