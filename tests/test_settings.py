@@ -240,6 +240,14 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
         config(chat={"people": {"ann": "ann, bob:example.org"}}),
         "chat.people.ann: 'ann, bob:example.org' is not a Matrix id",
     ),
+    "an address for an origin": (
+        config(board={"frames": ["https://app.element.io/#/room"]}),
+        "board.frames: 'https://app.element.io/#/room' is not an origin like https://",
+    ),
+    "an origin and more": (
+        config(board={"frames": ["https://app.element.io; script-src *"]}),
+        "board.frames: 'https://app.element.io; script-src *' is not an origin",
+    ),
     "a state": (config(labels={"states": {"finished": "x"}}), "labels.states: invalid enum value"),
     "a priority": (config(labels={"priorities": {"p": "soon"}}), "labels.priorities[...]: invalid"),
 }

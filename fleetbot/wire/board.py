@@ -121,7 +121,8 @@ class BoardTrouble(Answer, frozen=True):
 
 class BoardFleet(Answer, frozen=True):
     """`GET board`: the fleet at a glance. `seq`: the last event that is in it. `halts`: what people
-    have paused, or the budget. `forge`: Forgejo's address, which all links begin with."""
+    have paused, or the budget. `more_agents`: so many are not among `agents`. `forge`: Forgejo's
+    address, which all links begin with."""
 
     viewer: BoardViewer
     seq: int
@@ -130,6 +131,7 @@ class BoardFleet(Answer, frozen=True):
     counts: BoardCounts
     today: BoardToday
     agents: tuple[BoardAgent, ...]
+    more_agents: int = 0
     needs: tuple[BoardNeed, ...] = ()
     needing: int = 0
     halts: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ Hears = Callable[[str, str], bool]  # whether a room (as the settings call it) h
 CheckHealth = Callable[[], Awaitable[wire.Health]]
 
 _TODAY_MS = 15_000
+_HEALTH_MS = 5_000
 
 
 class Shelf(StrEnum):
@@ -70,6 +71,7 @@ class Board:
         self._views = Views(fleet, self._forge)
         self._surveys = Surveys(fleet)
         self._turn = asyncio.Lock()
+        self._checked: tuple[int, wire.Health | None] = (0, None)
         self._days: dict[str, tuple[int, wire.BoardToday]] = {}
 
     # who sees what
@@ -95,6 +97,7 @@ class Board:
         await self.fleet.start()
         sees = self.sees(viewer)
         survey = await self._surveys.of(viewer.room, sees)
+        agents, more = self._views.agents(sees)
         return wire.BoardFleet(
             viewer=self.view_of(viewer),
             seq=survey.seq,
@@ -106,7 +109,8 @@ class Board:
                 stopped=survey.stopped.number,
             ),
             today=await self._today(viewer),
-            agents=self._views.agents(sees),
+            agents=agents,
+            more_agents=more,
             needs=await self._needs(survey),
             needing=survey.attention.tasks,
             halts=tuple(self._halts(sees)),
@@ -137,7 +141,7 @@ class Board:
 
     async def _troubles(self, viewer: Viewer) -> list[wire.BoardTrouble]:
         """Names of rooms and repositories are in the words: not for those who see a part only."""
-        health = await self._health()
+        health = await self._present_health()
         if health.status == "ok":
             return []
         hidden = "not well; `!fleet doctor` tells more."
@@ -146,6 +150,15 @@ class Board:
             for name, says in health.checks.items()
             if says != "ok"
         ]
+
+    async def _present_health(self) -> wire.Health:
+        """As of some seconds ago at most: it is asked of the disk."""
+        async with self._turn:
+            at, known = self._checked
+            if known is None or not 0 <= self.fleet.clock() - at < _HEALTH_MS:
+                known = await self._health()
+                self._checked = self.fleet.clock(), known
+            return known
 
     async def _today(self, viewer: Viewer) -> wire.BoardToday:
         """It is counted on the disk, and so not for each who asks."""

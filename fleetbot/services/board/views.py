@@ -28,6 +28,7 @@ from fleetbot.services.tasks import waiting_view
 
 Sees = Callable[[str], bool]  # whether a repository, by its name, is shown
 
+_AGENTS = 100
 _STANDING: Mapping[WaitReason, str] = {
     WaitReason.AGENT_OFFLINE: "offline",
     WaitReason.AGENT_UNWELL: "unwell",
@@ -112,15 +113,17 @@ class Views:
 
     # agents
 
-    def agents(self, sees: Sees) -> tuple[wire.BoardAgent, ...]:
-        """Those that are online first, then by name; who has signed off is left out."""
+    def agents(self, sees: Sees) -> tuple[tuple[wire.BoardAgent, ...], int]:
+        """Those that are online first, then by name, and how many more there are; who has signed
+        off is left out."""
         here = [
             agent
             for agent in self._fleet.state.agents.values()
             if agent.status is not AgentStatus.DEREGISTERED
         ]
         here.sort(key=lambda agent: (agent.status is not AgentStatus.ONLINE, agent.name))
-        return tuple(self._agent_view(agent, sees) for agent in here)
+        shown = tuple(self._agent_view(agent, sees) for agent in here[:_AGENTS])
+        return shown, len(here) - len(shown)
 
     def _agent_view(self, agent: Agent, sees: Sees) -> wire.BoardAgent:
         state = self._fleet.state

@@ -38,7 +38,7 @@ class Pages:
     """`frames`: the origins of pages that may show the board inside them; none where empty."""
 
     def __init__(self, frames: Sequence[str]) -> None:
-        self._policy = _policy(frames)
+        self._policy = policy_of(frames)
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
         return (
@@ -122,7 +122,7 @@ def _file(name: str, body: bytes) -> _File:
     return _File(body, _TYPES[suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def _policy(frames: Sequence[str]) -> str:
+def policy_of(frames: Sequence[str]) -> str:
     return "; ".join(
         (
             "default-src 'none'",

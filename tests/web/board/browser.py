@@ -40,7 +40,13 @@ FLAGS = (
     "--renderer-process-limit=2",
     "--remote-debugging-port=0",
 )
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 _CHANGES = """() => new Promise((done) => {
     const look = () => { const found = (%s)(); if (found) { watch.disconnect(); done(found); } };
     const watch = new MutationObserver(look);
@@ -57,12 +63,11 @@ def program() -> str | None:
 
 
 class Page:
-    """One tab with nothing of another's: its requests, what it complained of, and its DOM."""
+    """A tab: its requests, what it complained of, and its DOM."""
 
-    def __init__(self, browser: Browser, session: str, context: str) -> None:
+    def __init__(self, browser: Browser, session: str) -> None:
         self._browser = browser
         self._session = session
-        self.context = context
         self.requests: list[str] = []
         self.complaints: list[str] = []
 
@@ -183,19 +188,18 @@ class Browser:
             browser._listening.cancel()
 
     async def page(self) -> Page:
-        """A tab of its own, with cookies of its own."""
-        context = (await self.call("Target.createBrowserContext"))["browserContextId"]
-        target = await self.call("Target.createTarget", url="about:blank", browserContextId=context)
-        attached = await self.call(
-            "Target.attachToTarget", targetId=target["targetId"], flatten=True
-        )
-        page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"], context)
+        """The one tab there is: another would cost a second of processor time. Nothing is left in
+        it of whoever had it before."""
+        targets = (await self.call("Target.getTargets"))["targetInfos"]
+        (tab,) = [target["targetId"] for target in targets if target["type"] == "page"]
+        attached = await self.call("Target.attachToTarget", targetId=tab, flatten=True)
+        page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
+        await page.call("Page.navigate", url="about:blank")
+        await page.call("Network.clearBrowserCookies")
+        await page.call("Emulation.clearDeviceMetricsOverride")
         for domain in ("Page", "Runtime", "Network", "Log"):
             await page.call(f"{domain}.enable")
         return page
-
-    async def close(self, page: Page) -> None:
-        await self.call("Target.disposeBrowserContext", browserContextId=page.context)
 
     async def call(self, method: str, session: str = "", **params: Any) -> Any:
         number = next(self._numbers)

@@ -20,18 +20,17 @@ def chromium() -> Iterator[str]:
     """One for all; the address at which it is told what to do."""
     found = program()
     if found is None:
-        pytest.skip("there is no Chromium here: `apt-get install chromium`")
+        pytest.skip("there is no Chromium here: `apt-get install chromium-headless-shell`")
     with started(found) as address:
         yield address
 
 
 @pytest.fixture
 async def page(chromium: str) -> AsyncIterator[Page]:
-    """A tab with cookies of its own; nothing that it asked for came from elsewhere."""
+    """An empty tab; nothing that it asked for came from elsewhere."""
     async with Browser.at(chromium) as browser:
         page = await browser.page()
         yield page
-        await browser.close(page)
     assert page.complaints == []
     origins = {URL(asked).authority for asked in page.requests if URL(asked).scheme != "data"}
     assert len(origins) <= 1, origins

@@ -3,6 +3,8 @@ cannot do to them. What the page asks for is held against its own address by the
 
 from __future__ import annotations
 
+import asyncio
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import Traits
 from tests.web.board.browser import Page
@@ -72,6 +74,7 @@ async def test_a_lost_connection_is_told_and_comes_back_without_a_gap(
     await enter(front, page)
     await scene.task(1, "Before the break")
     await page.sees("Before the break")
+    known = front.site.fleet.state.seq
 
     await front.down()
     await page.sees("No connection since")
@@ -88,6 +91,8 @@ async def test_a_lost_connection_is_told_and_comes_back_without_a_gap(
         "While it was broken",
         "Before the break",
     ]
+    resumed = [asked for asked in front.asked if "/events" in asked][-1]
+    assert resumed.endswith(f"?after={known}"), "it is taken up where it broke"
 
 
 async def test_a_story_is_reached_and_left_by_keys_alone(
@@ -185,8 +190,7 @@ async def test_a_room_sees_its_own_repositories_and_one_signs_out(
 
 async def test_a_thousand_tasks_are_shown_by_pages(front: Front, page: Page, scene: Scene) -> None:
     await scene.knows(REPO)
-    for issue in range(1, 1_001):
-        await scene.task(issue, f"Task {issue}")
+    await asyncio.gather(*(scene.task(issue, f"Task {issue}") for issue in range(1, 1_001)))
     await enter(front, page)
     await page.run("() => document.querySelector('[data-list=queued]').click()")
     await page.sees("1 to 50 of 1000", "In the queue 1000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.passes import Passes
+from fleetbot.web.board.pages import policy_of
 from fleetbot.web.guard import SESSION_COOKIE
 from tests.web.board.scenes import CLAUDE, HOSTILE, OTHER, Scene
 from tests.web.site import READER, REPO, Answer, Caller, Site
@@ -229,3 +231,35 @@ async def test_addresses_lead_to_forgejo_or_nowhere(site: Site, scene: Scene) ->
         story = (await site.reader.get(f"{BOARD}/tasks/{task}")).body
         assert story["task"]["url"] == ""
         assert story["task"]["title"] == HOSTILE
+
+
+async def test_the_page_may_load_nothing_from_elsewhere(site: Site) -> None:
+    page = await site.nobody.get("/board/")
+
+    policy = set(page.headers["Content-Security-Policy"].split("; "))
+    assert {"default-src 'none'", "script-src 'self'", "connect-src 'self'"} <= policy
+    assert "frame-ancestors https://chat.example" in policy
+    assert not any("unsafe" in part for part in policy)
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    inline = re.findall(r"<script(?![^>]*src=)|<style|\son\w+=|style=|https?://", page.body)
+    assert inline == []
+
+
+async def test_no_page_may_show_it_inside_unless_the_settings_say_so(site: Site) -> None:
+    moved = await site.nobody.get("/board")
+    assert (moved.status, moved.headers["Location"]) == (308, "board/")
+    assert "frame-ancestors 'none'" in policy_of(())
+    assert "frame-ancestors https://a.example https://b.example" in policy_of(
+        ("https://a.example", "https://b.example")
+    )
+
+
+async def test_what_the_page_is_made_of_is_kept_and_asked_for_again(site: Site) -> None:
+    for name in ("board.js", "board.css", "icon.svg"):
+        first = await site.nobody.get(f"/board/{name}")
+        sent = {"If-None-Match": first.headers["ETag"]}
+        again = await site.nobody.call("GET", f"/board/{name}", headers=sent)
+        assert (again.status, again.body) == (304, "")
+    for name in ("nothing.js", "..%2f__init__.py", "__init__.py"):
+        assert (await site.nobody.get(f"/board/{name}")).status == 404

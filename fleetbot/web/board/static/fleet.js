@@ -78,7 +78,9 @@ export class Fleet {
     fill(find("halts"), halts, (its) => `${its.name} ${its.says}`, halt);
     this.showNeeds(glance);
     this.showNumbers(glance);
-    fill(find("agents"), glance.agents.length ? glance.agents : [null], (its) => its?.name ?? "", agent);
+    const agents = glance.agents.length ? glance.agents : [null];
+    const more = glance.more_agents ? [{ more: glance.more_agents }] : [];
+    fill(find("agents"), [...agents, ...more], (its) => its?.name ?? "", agent);
   }
 
   showScope(viewer) {
@@ -162,6 +164,7 @@ function halt({ name, says }) {
 
 function agent(its) {
   if (its === null) return el("li", { class: "card soft" }, "No agent is registered yet.");
+  if (its.more) return el("li", { class: "soft" }, `… and ${its.more} more: `, el("code", {}, "!fleet agents"));
   const slots = its.max_concurrency > 1 ? ` (${its.runs.length} of ${its.max_concurrency})` : "";
   return el(
     "li",
