@@ -21,6 +21,7 @@ import pytest
 from fleetbot.chat.commands.grammar import parse
 from fleetbot.chat.commands.spec import Command as Said
 from fleetbot.cli import main
+from fleetbot.domain.events import RepoKnown
 from fleetbot.forge.client import ForgeClient
 from fleetbot_devkit.docs import ROOT
 from fleetbot_devkit.forge import DevForge
@@ -137,6 +138,17 @@ def test_commands_have_the_options_that_are_used(block: Block) -> None:
             _is_a_target(words[1:])
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=name)
+def test_so_have_those_in_sentences(page: Path) -> None:
+    """What begins with another word is a line of a log."""
+    for said in re.findall(r"`((?:make|fleetbot) [^`…]+)`", page.read_text("utf-8")):
+        program, *words = shlex.split(said)
+        if program == "make":
+            _is_a_target(words)
+        elif words[0] in main.commands:
+            _is_a_command(words)
+
+
 def _invocations(block: Block) -> Iterator[list[str]]:
     """The words of each line that calls `make` or `fleetbot`."""
     lines = block.text.splitlines()
@@ -150,9 +162,10 @@ def _invocations(block: Block) -> Iterator[list[str]]:
 
 def _is_a_command(words: list[str]) -> None:
     command: click.Command = main
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words:
         command, *words = command.commands[words[0]], *words[1:]
     options = {one for its in command.params for one in (*its.opts, *its.secondary_opts)}
+    options.add("--help")
     used = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
     assert [option for option in used if option not in options] == []
 
@@ -221,7 +234,7 @@ class Shell:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        for folder in ("bin", "plugins", "backups"):
+        for folder in ("bin", "backups", "plugins/fleetbot.db.archive"):
             (home / folder).mkdir(parents=True)
         _journal(home).rename(home / "plugins" / "fleetbot.db")
         for program, words in (("fleetbot", "-m fleetbot"), ("python3", ""), ("python", "")):
@@ -251,6 +264,7 @@ def _journal(folder: Path) -> Path:
     async def write() -> None:
         history = History()
         async with SqliteBackend(folder).open() as store:
+            await store.append(history.repo_event(7, RepoKnown(name=REPO)))
             await store.append(history.registered())
             for change in history.story("t1"):
                 await store.append(change)
