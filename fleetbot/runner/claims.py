@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Callable, Iterable
 
 from fleetbot import wire
+from fleetbot.client.errors import CallError
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.failure import unexpected
-from fleetbot.runner.link import Link, LinkError
+from fleetbot.runner.link import Link
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import RunRecord, Spool
 from fleetbot.runner.run.subject import about_run
@@ -85,7 +86,7 @@ class Claims:
                 is_begun = await self._claim(setup, wait)
             except OSError as problem:  # there is no room to note the run down
                 await self._wait_after(problem)
-            except LinkError as problem:  # Unauthorized: the heartbeat registers anew
+            except CallError as problem:  # Unauthorized: the heartbeat registers anew
                 await self._wait_after(problem)
             finally:
                 if not is_begun:
@@ -96,7 +97,7 @@ class Claims:
         await asyncio.sleep(_REFUSED_SECONDS)
 
     async def _claim(self, setup: Setup, wait: float) -> bool:
-        """Whether a run was begun. Raises LinkError, OSError."""
+        """Whether a run was begun. Raises CallError, OSError."""
         key = secrets.token_hex(16)
         order = await self._link.persist(lambda: self._link.claim(key, wait))
         if order is None or order.run in self._workers or not is_safe_run(order.run):

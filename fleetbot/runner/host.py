@@ -8,6 +8,7 @@ import contextlib
 import aiohttp
 
 from fleetbot import wire
+from fleetbot.client.errors import CallError, Refused, Unauthorized
 from fleetbot.domain.patience import Patience
 from fleetbot.logs import about
 from fleetbot.runner import health
@@ -15,7 +16,7 @@ from fleetbot.runner.claims import Claims
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.config import AgentConfig
 from fleetbot.runner.failure import first_error, unexpected
-from fleetbot.runner.link import Link, LinkError, Refused, Unauthorized, delays, read_token
+from fleetbot.runner.link import Link, delays, read_token
 from fleetbot.runner.registration import Registration
 from fleetbot.runner.ring import Ring
 from fleetbot.runner.run.leases import Leases
@@ -161,7 +162,7 @@ class Host:
     async def _say_goodbye(self) -> None:
         if not self._link.token:
             return
-        with contextlib.suppress(LinkError, TimeoutError):
+        with contextlib.suppress(CallError, TimeoutError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
                 await self._link.deregister()
             self._say("deregistered")

@@ -12,74 +12,22 @@ from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
+from fleetbot import wire
+from fleetbot.client.agents import AgentCalls, ReceiptCalls, RunCalls
+from fleetbot.client.errors import Unauthorized, Unreachable
+from fleetbot.client.transport import SLACK, Http, Request
 from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import Taken
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
-from fleetbot.network import hindrance, proxy_of
-from fleetbot.runner.encoding import encode
 from fleetbot.runner.ring import Left, Ring
-from fleetbot.wire import (
-    API,
-    AskAnswer,
-    AskRequest,
-    Assignment,
-    ClaimRequest,
-    FailRequest,
-    HeartbeatAnswer,
-    HeartbeatRequest,
-    LogAnswer,
-    LogRequest,
-    MachineReport,
-    MessageList,
-    Problem,
-    ReceiptAnswer,
-    ReceiptRequest,
-    RegisterAnswer,
-    RegisterRequest,
-    RunAnswer,
-    TakenRequest,
-    UsageReport,
-)
 
 _T = TypeVar("_T")
-_SLACK = 20.0
 VERDICT_WAIT = 20.0
-
-
-class LinkError(Exception):
-    """A call that the orchestrator did not carry out."""
-
-
-class Unreachable(LinkError):
-    """No answer of fleetbot's: network, restart, proxy. Asking again later helps."""
-
-
-class Unauthorized(LinkError):
-    """The token is not (or no longer) known."""
-
-
-class Superseded(LinkError):
-    """The run is no longer ours; `replaced_by` says what has taken its place."""
-
-    def __init__(self, detail: str, replaced_by: str) -> None:
-        super().__init__(detail)
-        self.replaced_by = replaced_by
-
-
-class Refused(LinkError):
-    """The orchestrator understood and says no; asking again does not help."""
-
-    def __init__(self, problem: Problem) -> None:
-        field = f"{problem.field}: " if problem.field else ""
-        super().__init__(f"{field}{problem.detail or problem.title} ({problem.status})")
-        self.problem = problem
-
 
 PATIENCE = Patience(500, 15_000)  # for as long as somebody wants the answer
 
@@ -107,9 +55,11 @@ class Link:
         notice: Callable[[str], None],
         patience: Patience = PATIENCE,
     ) -> None:
-        self._http = http
         self._ring = ring
-        self._proxies = {url: proxy_of(url) for url in ring.urls}
+        ca_setting = "orchestrator.ca_file"
+        self._at = {url: Http(http, url, ca_setting=ca_setting) for url in ring.urls}
+        self._agents, self._runs = AgentCalls(self._ask), RunCalls(self._ask)
+        self._receipts = ReceiptCalls(self._ask)
         self._found_at = ring.current
         self.token = token
         self.lease_seconds = 0.0
@@ -119,70 +69,61 @@ class Link:
         self._patience = patience
         self._lost = False
 
-    async def register(self, request: RegisterRequest, token: str) -> RegisterAnswer:
-        return await self._call(
-            "POST", "agents/register", RegisterAnswer, body=request, token=token
-        )
+    async def register(self, request: wire.RegisterRequest, token: str) -> wire.RegisterAnswer:
+        return await self._agents.register(request, token)
 
     async def heartbeat(
         self,
         runs: Mapping[str, Usage],
         machine: MachineFacts | None = None,
         files: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-    ) -> HeartbeatAnswer:
+    ) -> wire.HeartbeatAnswer:
         """Speak for the runs, each with what it has used so far, and tell of the machine and of the
         files that runs have changed."""
-        used = {r: UsageReport.of(usage) for r, usage in runs.items() if usage != Usage()}
-        report = MachineReport.of(machine) if machine and self.wants_machine else None
+        used = {r: wire.UsageReport.of(usage) for r, usage in runs.items() if usage != Usage()}
+        report = wire.MachineReport.of(machine) if machine and self.wants_machine else None
         changed = dict(files) if self.wants_files else {}
-        request = HeartbeatRequest(runs=tuple(runs), usage=used, machine=report, files=changed)
-        return await self._call("POST", "agents/heartbeat", HeartbeatAnswer, body=request)
+        return await self._agents.heartbeat(
+            wire.HeartbeatRequest(runs=tuple(runs), usage=used, machine=report, files=changed)
+        )
 
     async def deregister(self) -> None:
-        await self._send("POST", "agents/deregister", {}, self.token)
+        await self._agents.deregister()
 
-    async def claim(self, key: str, wait: float) -> Assignment | None:
+    async def claim(self, key: str, wait: float) -> wire.Assignment | None:
         """A run, or None when there is nothing to do. The same key gets the same answer."""
-        body = await self._send(
-            "POST", "agents/claim", ClaimRequest(wait=wait), self.token, key=key, wait=wait
-        )
-        return _decode(body, Assignment) if body else None
+        return await self._agents.claim(wire.ClaimRequest(wait=wait), key)
 
-    async def start(self, run: str) -> RunAnswer:
-        return await self._call("POST", f"runs/{_part(run)}/start", RunAnswer, body={})
+    async def start(self, run: str) -> wire.RunAnswer:
+        return await self._runs.start(run)
 
-    async def log(self, run: str, request: LogRequest) -> LogAnswer:
-        return await self._call("POST", f"runs/{_part(run)}/log", LogAnswer, body=request)
+    async def log(self, run: str, request: wire.LogRequest) -> wire.LogAnswer:
+        return await self._runs.log(run, request)
 
-    async def fail(self, run: str, request: FailRequest) -> None:
-        await self._send("POST", f"runs/{_part(run)}/fail", request, self.token)
+    async def fail(self, run: str, request: wire.FailRequest) -> None:
+        await self._runs.fail(run, request)
 
-    async def file(self, request: ReceiptRequest, key: str) -> ReceiptAnswer:
-        body = await self._send("POST", "receipts", request, self.token, key=key)
-        return _decode(body, ReceiptAnswer)
+    async def file(self, request: wire.ReceiptRequest, key: str) -> wire.ReceiptAnswer:
+        return await self._receipts.file(request, key)
 
-    async def verdict(self, receipt: str, wait: float = VERDICT_WAIT) -> ReceiptAnswer:
-        path = f"receipts/{_part(receipt)}?wait={wait:g}"
-        return await self._call("GET", path, ReceiptAnswer, wait=wait)
+    async def verdict(self, receipt: str, wait: float = VERDICT_WAIT) -> wire.ReceiptAnswer:
+        return await self._receipts.verdict(receipt, wait=wait)
 
-    async def ask(self, run: str, request: AskRequest) -> AskAnswer:
-        return await self._call("POST", f"runs/{_part(run)}/ask", AskAnswer, body=request)
+    async def ask(self, run: str, request: wire.AskRequest) -> wire.AskAnswer:
+        return await self._runs.ask(run, request)
 
-    async def withdraw(self, run: str, ask: str) -> AskAnswer:
-        return await self._call("DELETE", f"runs/{_part(run)}/asks/{_part(ask)}", AskAnswer)
+    async def withdraw(self, run: str, ask: str) -> wire.AskAnswer:
+        return await self._runs.withdraw(run, ask)
 
-    async def answer(self, run: str, ask: str, wait: float) -> AskAnswer:
-        path = f"runs/{_part(run)}/asks/{_part(ask)}?wait={wait:g}"
-        return await self._call("GET", path, AskAnswer, wait=wait)
+    async def answer(self, run: str, ask: str, wait: float) -> wire.AskAnswer:
+        return await self._runs.hear(run, ask, wait=wait)
 
-    async def messages(self, run: str, wait: float) -> MessageList:
+    async def messages(self, run: str, wait: float) -> wire.MessageList:
         """What people have said that was not taken yet; waits for something."""
-        path = f"runs/{_part(run)}/messages?wait={wait:g}"
-        return await self._call("GET", path, MessageList, wait=wait)
+        return await self._runs.messages(run, wait=wait)
 
     async def taken(self, run: str, message: str, taken: Taken) -> None:
-        path = f"runs/{_part(run)}/messages/{_part(message)}/taken"
-        await self._send("POST", path, TakenRequest(taken=taken), self.token)
+        await self._runs.take(run, message, wire.TakenRequest(taken=taken))
 
     async def persist(self, call: Callable[[], Awaitable[_T]], *, within: float = inf) -> _T:
         """Repeat a call until the orchestrator answers, waiting at most `within` seconds between
@@ -234,97 +175,30 @@ class Link:
             self._found_at = self._ring.current
             self._notice(f"the orchestrator at {self._found_at} leads now")
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        kind: type[_T],
-        *,
-        body: object = None,
-        token: str | None = None,
-        wait: float = 0,
-    ) -> _T:
-        token = self.token if token is None else token
-        return _decode(await self._send(method, path, body, token, wait=wait), kind)
-
-    async def _send(
-        self, method: str, path: str, body: object, token: str, *, key: str = "", wait: float = 0
-    ) -> bytes:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        if key:
-            headers["Idempotency-Key"] = key
+    async def _ask(self, request: Request) -> bytes:
+        """By whom the ring says; of one that does not answer the next is asked from now on."""
         url = self._ring.current
-        asking = self._ask(method, url, path, body, headers, wait + self._slack)
+        asking = self._at[url].ask(self._own(request), request.wait + self._slack)
         try:
-            return await (self._ring.held(asking) if wait else asking)
+            return await (self._ring.held(asking) if request.wait else asking)
         except Left as moved:
             raise Unreachable(str(moved)) from None
         except Unreachable:
             self._ring.leave(url)
             raise
 
+    def _own(self, request: Request) -> Request:
+        if request.token is not None:
+            return request
+        return msgspec.structs.replace(request, token=self.token)
+
     @property
     def _slack(self) -> float:
         """Seconds that an answer may take, beside what it is to wait for. Where another may have
         taken over, it has to be found long before the runs' leases are over."""
         if len(self._ring.urls) == 1 or not self.lease_seconds:
-            return _SLACK
-        return min(_SLACK, self.lease_seconds / 3)
-
-    async def _ask(
-        self,
-        method: str,
-        url: str,
-        path: str,
-        body: object,
-        headers: Mapping[str, str],
-        seconds: float,
-    ) -> bytes:
-        try:
-            async with self._http.request(
-                method,
-                f"{url}/{API}/{path}",
-                data=None if body is None else encode(body),
-                headers=headers,
-                allow_redirects=False,
-                proxy=self._proxies[url],
-                timeout=aiohttp.ClientTimeout(total=seconds),
-            ) as response:
-                answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as problem:
-            way = hindrance(problem, "orchestrator.ca_file")
-            raise Unreachable(way or str(problem) or type(problem).__name__) from None
-        if 200 <= response.status < 300:
-            return answer
-        raise _error(response.status, response.content_type, answer)
-
-
-def _decode(body: bytes, kind: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as problem:
-        raise Unreachable(f"unreadable answer: {problem}") from None
-
-
-def _error(status: int, content_type: str, body: bytes) -> LinkError:
-    """Only problem details are fleetbot's word; the rest is a proxy's or a stopped plugin's."""
-    if content_type != "application/problem+json":
-        return Unreachable(f"it answered {status} without a reason; is fleetbot running there?")
-    try:
-        problem = msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError as wrong:
-        return Unreachable(f"unreadable answer: {wrong}")
-    if status == 401:
-        return Unauthorized(problem.detail)
-    if status == 409 and problem.replaced_by is not None:
-        return Superseded(problem.detail, problem.replaced_by)
-    if status >= 500 or status == 429:
-        return Unreachable(problem.detail or problem.title)
-    return Refused(problem)
-
-
-def _part(text: str) -> str:
-    return quote(text, safe="")
+            return SLACK
+        return min(SLACK, self.lease_seconds / 3)
 
 
 def read_token(path: Path) -> str:

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from fleetbot import wire
+from fleetbot.client.errors import Refused, Unauthorized
 from fleetbot.domain.machine import MachineFacts
 from fleetbot.runner import health
 from fleetbot.runner.config import AgentConfig
-from fleetbot.runner.link import Link, Refused, Unauthorized, save_token
+from fleetbot.runner.link import Link, save_token
 from fleetbot.runner.machine import look
 from fleetbot.runner.run.setup import Machine
 from fleetbot.runner.session.contract import Adapter, HealthLine
@@ -45,7 +46,7 @@ class Registration:
     async def enter(self) -> wire.RegisterAnswer:
         """Register, however long the name is taken: by an agent whose end is not yet noticed.
 
-        Raises LinkError.
+        Raises CallError.
         """
         while True:
             try:

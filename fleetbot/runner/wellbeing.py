@@ -140,7 +140,7 @@ class Wellbeing:
             self._needs_telling.set()
 
     async def until_well(self) -> None:
-        """Return when a run may be taken. Raises LinkError."""
+        """Return when a run may be taken. Raises CallError."""
         if self._is_doubted:
             self._is_doubted = False
             await self._registration.enter()
@@ -159,7 +159,7 @@ class Wellbeing:
             self._say("takes runs again")
 
     async def tell_troubles(self) -> None:
-        """For ever: have the orchestrator know of a token that runs wait for. Raises LinkError.
+        """For ever: have the orchestrator know of a token that runs wait for. Raises CallError.
 
         Nothing else says so while such a run holds the last slot; a run that fails says it itself.
         """

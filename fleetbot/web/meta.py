@@ -21,10 +21,6 @@ WELL = "ok"
 CheckHealth = Callable[[], Awaitable[wire.Health]]
 
 
-class LeadAnswer(wire.Answer, frozen=True):
-    version: str
-
-
 class MetaCalls:
     def __init__(self, health: CheckHealth, metrics: Metrics, version: str) -> None:
         self._health = health
@@ -71,7 +67,7 @@ class MetaCalls:
                 summary="200 from the one that leads, well or not; 503 from one that stands by.",
                 body=NoBody,
                 query=NoQuery,
-                answer=LeadAnswer,
+                answer=wire.LeadAnswer,
                 handler=self.leads,
             ),
             Endpoint(
@@ -111,9 +107,9 @@ class MetaCalls:
             raise Refusal(Code.DEGRADED, "; ".join(failing))
         return health
 
-    async def leads(self, call: Call[NoBody, NoQuery]) -> LeadAnswer:
+    async def leads(self, call: Call[NoBody, NoQuery]) -> wire.LeadAnswer:
         """The guard, and the routes of one that stands by, refuse it."""
-        return LeadAnswer(version=self._version)
+        return wire.LeadAnswer(version=self._version)
 
     async def metrics(self, call: Call[NoBody, NoQuery]) -> web.Response:
         return exposed(await self._metrics.expose())

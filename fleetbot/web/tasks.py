@@ -49,12 +49,6 @@ class PageQuery(Query, frozen=True):
     limit: Limit = 100
 
 
-class AssignRequest(wire.Message, frozen=True):
-    """`POST tasks/{task}/assign`: the agent that a person has chosen for it."""
-
-    agent: wire.AgentNameText
-
-
 class TaskCalls:
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
@@ -203,7 +197,7 @@ class TaskCalls:
                 path=f"{TASK}/assign",
                 who=Who.OPERATOR,
                 summary="Choose the agent for a task.",
-                body=AssignRequest,
+                body=wire.AssignRequest,
                 query=NoQuery,
                 answer=wire.TaskView,
                 handler=self.assign,
@@ -256,7 +250,7 @@ class TaskCalls:
         priority = Priority[call.body.priority.upper()]
         return await self._tasks.prioritise(_task(call), priority, OPERATOR)
 
-    async def assign(self, call: Call[AssignRequest, NoQuery]) -> wire.TaskView:
+    async def assign(self, call: Call[wire.AssignRequest, NoQuery]) -> wire.TaskView:
         return await self._tasks.assign(_task(call), AgentName(call.body.agent), OPERATOR)
 
 

@@ -19,13 +19,6 @@ _WORD = re.compile(r"[!-~]{1,200}\Z")
 WEBHOOK_PATH = f"/{wire.API}/webhooks/forgejo"
 
 
-class DeliveryAnswer(wire.Answer, frozen=True):
-    """`known`: the delivery had arrived before, and changes nothing now."""
-
-    delivery: str
-    known: bool
-
-
 class WebhookCalls:
     """`address`: where we are found over HTTP; `count` hears of each that was taken, and whether it
     was known."""
@@ -51,7 +44,7 @@ class WebhookCalls:
                 summary="Take a signed delivery; events without a use are taken and dropped.",
                 body=bytes,
                 query=NoQuery,
-                answer=DeliveryAnswer,
+                answer=wire.DeliveryAnswer,
                 handler=self.receive,
                 status=202,
                 limit=LARGEST_DELIVERY,
@@ -80,7 +73,7 @@ class WebhookCalls:
             ),
         )
 
-    async def receive(self, call: Call[bytes, NoQuery]) -> DeliveryAnswer:
+    async def receive(self, call: Call[bytes, NoQuery]) -> wire.DeliveryAnswer:
         try:
             delivery = parse_delivery(call.request.headers, call.body)
         except MalformedDelivery as error:
@@ -92,4 +85,4 @@ class WebhookCalls:
                 raise Refusal(Code.MALFORMED, detail, field=field)
         new = await self._intake.receive(delivery, call.body)
         self._count(not new)
-        return DeliveryAnswer(delivery=delivery.id, known=not new)
+        return wire.DeliveryAnswer(delivery=delivery.id, known=not new)

@@ -10,7 +10,7 @@ from fleetbot.domain.model import Behavior, TaskState
 from fleetbot.domain.pulls import PullState, RoundKind
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.waits import WaitReason
-from fleetbot.wire.base import Answer, LongText, Message, Number, ShortText
+from fleetbot.wire.base import AgentNameText, Answer, LongText, Message, Number, ShortText
 from fleetbot.wire.machine import MachineReport
 from fleetbot.wire.usage import UsageView
 
@@ -359,3 +359,20 @@ class WebhookList(Answer, frozen=True):
     url: str
     refusing: bool
     webhooks: tuple[WebhookView, ...]
+
+
+class AssignRequest(Message, frozen=True):
+    """`POST tasks/{task}/assign`: the agent that a person has chosen for it."""
+
+    agent: AgentNameText
+
+
+class LeadAnswer(Answer, frozen=True):
+    version: str
+
+
+class DeliveryAnswer(Answer, frozen=True):
+    """`known`: the delivery had arrived before, and changes nothing now."""
+
+    delivery: str
+    known: bool

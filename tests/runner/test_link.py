@@ -13,20 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from fleetbot.client.errors import Refused, Superseded, Unauthorized, Unreachable
 from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
-from fleetbot.runner.link import (
-    Link,
-    Refused,
-    Superseded,
-    Unauthorized,
-    Unreachable,
-    delays,
-    read_token,
-    save_token,
-)
+from fleetbot.runner.link import Link, delays, read_token, save_token
 from fleetbot.runner.ring import Ring
 from fleetbot.wire import (
     HeartbeatRequest,

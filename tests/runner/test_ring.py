@@ -13,10 +13,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from fleetbot.client.errors import Unreachable
 from fleetbot.domain.patience import Patience
 from fleetbot.runner.config import load
 from fleetbot.runner.health import check
-from fleetbot.runner.link import Link, Unreachable
+from fleetbot.runner.link import Link
 from fleetbot.runner.ring import Ring
 from fleetbot.wire import Health
 from tests.runner.orchestrator import ENROLMENT, Orchestrator

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+from fleetbot.client.errors import CallError
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import together
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.worktree import Worktree
-from fleetbot.runner.link import LinkError
 from fleetbot.runner.run import briefing, keeping, replies
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.changed import Changed
@@ -79,7 +79,7 @@ class Attempt:
         return self._where.order
 
     async def work(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
-        """Until a receipt is settled. Raises RunFailed, LinkError.
+        """Until a receipt is settled. Raises RunFailed, CallError.
 
         `acknowledge` is done while the worktree is made, before the program starts.
         """
@@ -109,7 +109,7 @@ class Attempt:
 
     async def _keep_work(self, tree: Worktree, env: dict[str, str], problem: BaseException) -> None:
         """Where the run is still ours, the next attempt gets what it made, wherever that is."""
-        if isinstance(problem, LinkError) or keeping.is_fenced(self.taken_away):
+        if isinstance(problem, CallError) or keeping.is_fenced(self.taken_away):
             return
         is_halt = isinstance(problem, asyncio.CancelledError) and self.taken_away is None
         await self._keep(tree, env, _HALT_SECONDS if is_halt else None)
@@ -131,7 +131,7 @@ class Attempt:
                 self._announce(note)
         except TimeoutError:
             self._announce("the work stays on this machine: there was not time enough for more")
-        except (RunFailed, LinkError) as problem:
+        except (RunFailed, CallError) as problem:
             self._announce(f"the work stays on this machine: {problem}")
 
     async def keep_what_was_left(self) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from fleetbot.runner.link import Superseded
-from fleetbot.wire import HeartbeatAnswer
+from fleetbot.client.errors import Superseded
+from fleetbot.wire import HeartbeatAnswer, Problem
 
 _LONG_SECONDS = 2.0
 
@@ -47,7 +47,7 @@ class Leases:
             if told.done():  # its run ended meanwhile
                 continue
             if run in reasons:
-                told.set_exception(Superseded(f"the run was taken away: {reasons[run]}", ""))
+                told.set_exception(_taken_away(reasons[run]))
             else:
                 told.set_result(None)
         return answer
@@ -57,3 +57,11 @@ class Leases:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wanted.wait()
+
+
+def _taken_away(reason: str) -> Superseded:
+    """As its next call would be told."""
+    detail = f"the run was taken away: {reason}"
+    return Superseded(
+        Problem(type="about:blank", title="", status=409, detail=detail, code="superseded")
+    )

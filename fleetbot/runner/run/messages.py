@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fleetbot.client.errors import CallError
 from fleetbot.domain.model import Taken
-from fleetbot.runner.link import Link, LinkError
+from fleetbot.runner.link import Link
 from fleetbot.runner.session.contract import Session
 from fleetbot.wire import MessageView
 
@@ -37,7 +38,7 @@ class Messages:
                 heard = await link.outlast(lambda: link.messages(run, _WAIT))
                 for message in heard.messages:
                     await self._deliver(message, session)
-        except LinkError as problem:
+        except CallError as problem:
             self._note(f"no longer hears what people say: {problem}")
 
     async def _deliver(self, message: MessageView, session: Session) -> None:

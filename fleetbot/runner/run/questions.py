@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.runner.link import Link, LinkError, Refused, Superseded, Unauthorized
+from fleetbot.client.errors import CallError, Refused, Superseded, Unauthorized
+from fleetbot.runner.link import Link
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Answer, Question, Session
 from fleetbot.runner.session.text import clipped
@@ -62,7 +63,7 @@ class Questions:
 
     async def _take_back(self, ask: str) -> None:
         link, run = self._link, self._run
-        with contextlib.suppress(LinkError):  # the end of the run says it as well
+        with contextlib.suppress(CallError):  # the end of the run says it as well
             await link.outlast(lambda: link.withdraw(run, ask))
 
     async def close(self) -> None:

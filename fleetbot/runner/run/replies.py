@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from fleetbot.client.encoding import encode
 from fleetbot.domain.pulls import Answer, words_suffice
-from fleetbot.runner.encoding import encode
 from fleetbot.runner.git import untrusted
 from fleetbot.wire import ReplyClaim, RoundBrief
 

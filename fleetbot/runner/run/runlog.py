@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fleetbot.runner.link import Link, Refused
+from fleetbot.client.errors import Refused
+from fleetbot.runner.link import Link
 from fleetbot.runner.run.spool import LogFile
 from fleetbot.wire import LineKind, LogLine, LogRequest
 
@@ -93,7 +94,7 @@ class RunLog:
         self._full.set()
 
     async def ship(self) -> None:
-        """Raises LinkError when the orchestrator refuses the run's lines."""
+        """Raises CallError when the orchestrator refuses the run's lines."""
         while True:
             await self._news.wait()
             if not self._finished:

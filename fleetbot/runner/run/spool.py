@@ -22,8 +22,8 @@ from pathlib import Path
 
 import msgspec
 
+from fleetbot.client.encoding import encode
 from fleetbot.domain.usage import Usage
-from fleetbot.runner.encoding import encode
 from fleetbot.runner.session.contract import Finished
 from fleetbot.wire import Assignment, FailRequest, LineKind, LogLine, ReceiptRequest, ReplyClaim
 

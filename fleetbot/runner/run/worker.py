@@ -9,13 +9,13 @@ import asyncio
 import traceback
 from collections.abc import Callable
 
+from fleetbot.client.errors import CallError, Refused, Superseded, Unauthorized
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.logs import log_of
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
 from fleetbot.runner.failure import RunFailed, unexpected
-from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run.attempt import Attempt, Steps, is_settled, restarted
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.runlog import RunLog
@@ -206,7 +206,7 @@ class Worker:
         except Refused as refusal:
             said = f"the orchestrator refused what the runner told it: {refusal}"
             await self._fail(RunFailed(ReasonCode.RUNNER_FAILED, said))
-        except LinkError:
+        except CallError:
             raise
         except Exception as problem:
             # A fault of the runner must not leave the task hanging until its lease runs out.
