@@ -27,7 +27,7 @@ from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
 from fleetbot.services.followups import Followups
 from fleetbot.services.outbox import RetryLater
 from fleetbot.services.people import People
-from fleetbot.services.updates import Updates
+from fleetbot.services.updates import Updates, is_update
 from fleetbot.services.watching import watched
 
 _SOON = 15.0  # seconds, until what may pass by itself is tried again
@@ -199,7 +199,7 @@ class Landings:
         if pull.head.sha == owed.landing.head:
             raise RetryLater(1.0, "Forgejo does not show yet what was updated")
         was = owed.landing.head
-        if not await self._updates.is_update(repo, pull.base.ref, was, pull.head.sha):
+        if not await is_update(self._client, repo, pull.base.ref, was, pull.head.sha):
             text = "Something else than the base was pushed to it while it was brought up to date."
             return await self._held(owed, Hindrance("head_moved", text))
         note = NoteUpdate(owed.task.id, pull.head.sha, was)

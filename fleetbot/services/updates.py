@@ -42,7 +42,7 @@ class Updates:
         if self._other_work.get(task_id) == (was, seen.head):
             return
         repo = self._fleet.state.places.of(task).name
-        if await self.is_update(repo, seen.base, was, seen.head):
+        if await is_update(self._client, repo, seen.base, was, seen.head):
             await self._fleet.commit(NoteUpdate(task_id, seen.head, was), _CONTEXT)
             return
         if len(self._other_work) >= _MOST_KNOWN:
@@ -57,40 +57,44 @@ class Updates:
         is_moved = watch.standing.head not in ("", watch.head)
         return task.state is TaskState.COMPLETED and is_moved and watch.standing.base == base
 
-    async def is_update(self, repo: str, base: str, was: str, head: str) -> bool:
-        """Whether `head` is the work of `was` on a commit of the branch `base`, the same as before
-        or a later one. Raises the client's errors."""
-        try:
-            return await self._is_update(repo, base, was, head)
-        except (ForgeNotFound, TooLarge):
-            return False
 
-    async def _is_update(self, repo: str, base: str, was: str, head: str) -> bool:
-        new = await self._client.compare(repo, base, head)
-        if not 0 < new.total_commits <= _MOST_COMMITS:
-            return False
-        if any(switches_off(one.commit.message) for one in new.commits):
-            return False
-        old = await self._client.compare(repo, base, was)
-        start, onto = await self._fork(repo, old.commits), await self._fork(repo, new.commits)
-        if not start or not onto or not await self._has(repo, onto, start):
-            return False
-        return await is_clean_merge(self._client, repo, start, was, onto, head)
+async def is_update(client: ForgeClient, repo: str, base: str, was: str, head: str) -> bool:
+    """Whether `head` is the work of `was` on a commit of the branch `base`, the same as before
+    or a later one. Raises the client's errors."""
+    try:
+        return await _is_update(client, repo, base, was, head)
+    except (ForgeNotFound, TooLarge):
+        return False
 
-    async def _fork(self, repo: str, commits: Sequence[Commit]) -> str:
-        """The newest commit of the base that these stand on, which have what it has not; "" where
-        there is none, or that cannot be told."""
-        own = {one.sha for one in commits}
-        under = {parent.sha for one in commits for parent in one.parents} - own
-        if len(under) > _MOST_FORKS:
-            return ""
-        for one in under:
-            if all([await self._has(repo, one, other) for other in under]):
-                return one
+
+async def _is_update(client: ForgeClient, repo: str, base: str, was: str, head: str) -> bool:
+    new = await client.compare(repo, base, head)
+    if not 0 < new.total_commits <= _MOST_COMMITS:
+        return False
+    if any(switches_off(one.commit.message) for one in new.commits):
+        return False
+    old = await client.compare(repo, base, was)
+    start, onto = await _fork(client, repo, old.commits), await _fork(client, repo, new.commits)
+    if not start or not onto or not await _has(client, repo, onto, start):
+        return False
+    return await is_clean_merge(client, repo, start, was, onto, head)
+
+
+async def _fork(client: ForgeClient, repo: str, commits: Sequence[Commit]) -> str:
+    """The newest commit of the base that these stand on, which have what it has not; "" where
+    there is none, or that cannot be told."""
+    own = {one.sha for one in commits}
+    under = {parent.sha for one in commits for parent in one.parents} - own
+    if len(under) > _MOST_FORKS:
         return ""
+    for one in under:
+        if all([await _has(client, repo, one, other) for other in under]):
+            return one
+    return ""
 
-    async def _has(self, repo: str, commit: str, other: str) -> bool:
-        """Whether a commit has another one among those before it."""
-        if commit == other:
-            return True
-        return (await self._client.compare(repo, commit, other)).total_commits == 0
+
+async def _has(client: ForgeClient, repo: str, commit: str, other: str) -> bool:
+    """Whether a commit has another one among those before it."""
+    if commit == other:
+        return True
+    return (await client.compare(repo, commit, other)).total_commits == 0

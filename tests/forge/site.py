@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 from aiohttp import web
 
 from fleetbot.forge.errors import ForgeError
+from fleetbot.forge.models import PullRequest
 from fleetbot.forge.payloads import Delivery, parse_delivery, verify_signature
 from fleetbot_devkit.forge_user import ForgeUser
 from tests.forge.recorder import Recorder
@@ -98,6 +99,18 @@ class Site:
                 except ForgeError as problem:
                     if problem.status != 405:
                         raise
+
+    async def updated(
+        self, person: Person, repo: str, pull: PullRequest, style: Literal["merge", "rebase"]
+    ) -> str:
+        """Bring it up to date; its new head. Until Forgejo has counted how far it is behind, a
+        rebase does nothing, and says that it is done."""
+        async with asyncio.timeout(30):
+            while True:
+                await person.forge.update_branch(repo, pull.number, style)
+                head = (await person.forge.pull(repo, pull.number)).head.sha
+                if head != pull.head.sha:
+                    return head
 
     async def push(
         self, repo: str, person: Person, branch: str, files: dict[str, str | None], message: str

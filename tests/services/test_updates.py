@@ -10,7 +10,7 @@ from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.pulls import PullState
 from fleetbot.forge.models import PullRequest
-from fleetbot.services.updates import Updates
+from fleetbot.services.updates import is_update
 from tests.services.stage import ANN, BOT, REPO, TEST, Stage
 from tests.services.test_followups import kinds, look
 from tests.services.test_landing import ANN_HERE, given_ready, landed, told
@@ -127,7 +127,7 @@ async def test_however_it_was_brought_up_to_date(stage: Stage, step: Step) -> No
     theirs = {"list.txt": LIST + "six\n", "a/b.txt": LIST + "six\n", "a/c.txt": "c\n"}
     await stage.forge.commit(REPO, "main", theirs, "Both", by=ANN)
     await step(stage, pull.number)
-    assert await is_update(stage, pull)
+    assert await is_same(stage, pull)
 
 
 async def with_a_word_for_ci(stage: Stage, number: int) -> None:
@@ -168,10 +168,9 @@ async def test_what_is_other_work_is_not(stage: Stage, step: Step) -> None:
     pull = await pulled(stage, {"list.txt": MOVED})
     await stage.forge.commit(REPO, "main", {"list.txt": LIST + "six\n"}, "Both", by=ANN)
     await step(stage, pull.number)
-    assert not await is_update(stage, pull)
+    assert not await is_same(stage, pull)
 
 
-async def is_update(stage: Stage, pull: PullRequest) -> bool:
-    updates = Updates(stage.fleet, stage.client)
+async def is_same(stage: Stage, pull: PullRequest) -> bool:
     head = await head_of(stage, pull.number)
-    return await updates.is_update(REPO, "main", pull.head.sha, head)
+    return await is_update(stage.client, REPO, "main", pull.head.sha, head)
