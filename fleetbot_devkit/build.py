@@ -21,6 +21,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 _NOT_OF_THE_PLUGIN = {
     "__main__.py",
     "cli.py",
+    "client",
     "complaints.py",
     "db_cli.py",
     "export_cli.py",
