@@ -151,6 +151,7 @@ class _Run:
     def answer(self, given: dict[str, Any]) -> None:
         """By flags and variables, by what was answered before, by asking. Raises AnswerRefused."""
         from fleetbot.installing.answers import checked
+        from fleetbot.installing.state import must_be_of
 
         state = self._kept(dry=True).state
         before = state.answers
@@ -164,6 +165,7 @@ class _Run:
                 answers = _offered(answers, said)
             self._ask_secrets(answers, knows_bot=bool(state.password))
         self._answers = checked(answers)
+        must_be_of(state, self._answers)
 
     def _ask_secrets(self, answers: Answers, *, knows_bot: bool) -> None:
         if not self._given.any("maubot-token", "maubot-password"):

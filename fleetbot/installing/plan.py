@@ -15,8 +15,10 @@ from fleetbot.installing.tokens import forge_accounts
 
 
 def stages_of(site: Site) -> list[Stage]:
-    """Each stands on those before it; taken back is from the end."""
+    """Each stands on those before it; taken back is from the end. Repositories that were named
+    before are among them."""
     runner = RunnerFiles(site) if site.answers.folder else None
+    repos = dict.fromkeys([*site.answers.repos, *site.kept.state.repos])
     return [
         Reach(site),
         Account(site),
@@ -27,7 +29,7 @@ def stages_of(site: Site) -> list[Stage]:
         Room(site),
         Instance(site),
         Address(site),
-        *(step for repo in site.answers.repos for step in steps_of(site, repo)),
+        *(step for repo in repos for step in steps_of(site, repo)),
         *([runner] if runner else []),
         Wellbeing(site),
     ]

@@ -12,6 +12,9 @@ import msgspec
 from fleetbot.installing.answers import Answers
 from fleetbot.services.setup.deeds import Made
 
+_ACCOUNT = ("homeserver", "bot")
+_IDENTITY = (*_ACCOUNT, "maubot", "forge", "instance", "forge_bot", "forge_runner")
+
 
 class StateRefused(Exception):
     """The file is none of ours; the text says what to do."""
@@ -49,6 +52,24 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     room_joined: bool = False
     repos: dict[str, Made] = {}
     files: dict[str, str] = {}
+
+    @property
+    def has_made(self) -> bool:
+        """Whether there is anything to take back, but for the account that nothing takes back."""
+        bare = State(answers=self.answers, password=self.password, account=self.account)
+        return self != bare
+
+
+def must_be_of(state: State, answers: Answers) -> None:
+    """What was made for one fleet is not taken for another's. Raises StateRefused."""
+    of_account = _ACCOUNT if state.password else ()
+    for name in _IDENTITY if state.has_made else of_account:
+        was, now = getattr(state.answers, name), getattr(answers, name)
+        if was != now:
+            raise StateRefused(
+                f"--{name.replace('_', '-')}: it was {was!r} when setup made what it made, and now"
+                f" is {now!r}; take that back first (--undo), or name another file with --state"
+            )
 
 
 class Kept:

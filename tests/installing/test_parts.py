@@ -16,7 +16,7 @@ from fleetbot.installing.answers import AnswerRefused, Answers, checked
 from fleetbot.installing.given import Given, SecretUnreadable
 from fleetbot.installing.runner_files import config
 from fleetbot.installing.servers import Refused, Server
-from fleetbot.installing.state import Kept, StateRefused
+from fleetbot.installing.state import Kept, StateRefused, must_be_of
 from fleetbot.runner.config import decode
 from fleetbot_devkit.process import free_port
 
@@ -63,6 +63,19 @@ def test_secrets_come_from_a_folder_before_systemds_before_a_variable(tmp_path: 
     (own / "matrix-secret").mkdir()
     with pytest.raises(SecretUnreadable, match="matrix-secret cannot be read"):
         Given([own], env).get("matrix-secret")
+
+
+def test_what_was_made_for_one_fleet_is_not_taken_for_anothers(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "state.json")
+    kept.keep(answers=GOOD, password="word", account=True)
+    must_be_of(kept.state, replace(GOOD, instance="other"))  # nothing was made for the first
+    with pytest.raises(StateRefused, match="--bot"):
+        must_be_of(kept.state, replace(GOOD, bot="@other:example.org"))
+
+    kept.keep(instance=True)
+    must_be_of(kept.state, replace(GOOD, repos=("acme/site",), room="!other:example.org"))
+    with pytest.raises(StateRefused, match=r"--instance: it was 'fleetbot' when .* --state"):
+        must_be_of(kept.state, replace(GOOD, instance="other"))
 
 
 @pytest.mark.parametrize(
