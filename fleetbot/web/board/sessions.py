@@ -66,8 +66,11 @@ class SessionCalls:
 
     async def leave(self, call: Call[NoBody, NoQuery]) -> web.Response:
         _check_origin(call.request)
-        headers = {"Set-Cookie": _cookie(call.request, "", 0, framed=bool(self._board.frames))}
-        return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
+        """Of a tab or of a widget: a browser keeps the two apart, and does not say which it is."""
+        response = web.Response(status=HTTPStatus.NO_CONTENT)
+        for framed in (False, True):
+            response.headers.add("Set-Cookie", _cookie(call.request, "", 0, framed=framed))
+        return response
 
 
 def _check_origin(request: web.Request) -> None:

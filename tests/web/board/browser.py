@@ -21,7 +21,7 @@ from typing import IO, Any, Self
 
 import aiohttp
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for anything: the machine has other things to do."""
 FLAGS = (
     "--headless",

@@ -51,6 +51,7 @@ async def _take(front: Front, page: Page, folder: Path) -> None:
     front.site.health = wire.Health(
         status="degraded", checks={"forge": "Forgejo answers 502; for 12 min"}, version="0"
     )
+    front.site.now += 10_000
     await page.open(f"{front.board}#/")
     await page.sees("Trouble with forge: not well")
     await front.down()

@@ -79,6 +79,17 @@ async def test_within_another_page_the_cookie_is_kept_apart_by_that(site: Site) 
     assert {"Secure", "SameSite=None", "Partitioned", "HttpOnly"} <= set(told)
 
 
+async def test_who_signs_out_is_out_in_a_tab_and_in_a_widget(site: Site) -> None:
+    sent = {"Origin": "https://fleet.example"}
+    async with site.http.delete(f"{BOARD}/session", headers=sent) as response:
+        ended = response.headers.getall("Set-Cookie")
+    assert response.status == 204
+    assert [("Partitioned" in one, "Max-Age=0" in one) for one in ended] == [
+        (False, True),
+        (True, True),
+    ]
+
+
 async def test_without_https_the_cookie_goes_without_it_too(site: Site) -> None:
     answer = await exchange(site, await link(site), Origin="http://127.0.0.1:29316")
     assert not cookie(answer)["secure"]
