@@ -17,11 +17,13 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 INDEX = "README.md"
+_ROOT = Path(__file__).parents[2]
 # Outside of docs/, by their names on the site.
 PROJECT = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "benchmarks/README.md": "project/benchmarks.md",
+    "deploy/README.md": "project/deployment.md",
     "torture/README.md": "project/torture.md",
 }
 _SOURCE = {uri: source for source, uri in PROJECT.items()}
@@ -55,14 +57,19 @@ def place(page: str, target: str) -> str | None:
     """Where on the site a page's link leads; none if that is not there."""
     source = _SOURCE.get(page) or posixpath.join("docs", page)
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+    if path.startswith("deploy/") and (_ROOT / path).is_file():
+        return PROJECT.get(path, path)
     return path.removeprefix("docs/") if path.startswith("docs/") else PROJECT.get(path)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Have the pages from outside of docs/ come along."""
+    """Have the pages from outside of docs/ come along, and the files that they lead to."""
     for source, uri in PROJECT.items():
-        text = (Path(config.docs_dir).parent / source).read_text("utf-8")
-        files.append(File.generated(config, uri, content=text))
+        files.append(File.generated(config, uri, content=(_ROOT / source).read_text("utf-8")))
+    for path in filter(Path.is_file, (_ROOT / "deploy").rglob("*")):
+        if path.suffix != ".md":
+            uri = path.relative_to(_ROOT).as_posix()
+            files.append(File.generated(config, uri, abs_src_path=str(path)))
     return files
 
 

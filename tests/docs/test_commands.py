@@ -21,6 +21,7 @@ import pytest
 from fleetbot.chat.commands.grammar import parse
 from fleetbot.chat.commands.spec import Command as Said
 from fleetbot.cli import main
+from fleetbot.domain.events import RepoKnown
 from fleetbot.forge.client import ForgeClient
 from fleetbot_devkit.docs import ROOT
 from fleetbot_devkit.forge import DevForge
@@ -221,7 +222,7 @@ class Shell:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        for folder in ("bin", "plugins", "backups"):
+        for folder in ("bin", "backups", "plugins/fleetbot.db.archive"):
             (home / folder).mkdir(parents=True)
         _journal(home).rename(home / "plugins" / "fleetbot.db")
         for program, words in (("fleetbot", "-m fleetbot"), ("python3", ""), ("python", "")):
@@ -251,6 +252,7 @@ def _journal(folder: Path) -> Path:
     async def write() -> None:
         history = History()
         async with SqliteBackend(folder).open() as store:
+            await store.append(history.repo_event(7, RepoKnown(name=REPO)))
             await store.append(history.registered())
             for change in history.story("t1"):
                 await store.append(change)
