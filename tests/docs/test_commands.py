@@ -138,6 +138,17 @@ def test_commands_have_the_options_that_are_used(block: Block) -> None:
             _is_a_target(words[1:])
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=name)
+def test_so_have_those_in_sentences(page: Path) -> None:
+    """What begins with another word is a line of a log."""
+    for said in re.findall(r"`((?:make|fleetbot) [^`…]+)`", page.read_text("utf-8")):
+        program, *words = shlex.split(said)
+        if program == "make":
+            _is_a_target(words)
+        elif words[0] in main.commands:
+            _is_a_command(words)
+
+
 def _invocations(block: Block) -> Iterator[list[str]]:
     """The words of each line that calls `make` or `fleetbot`."""
     lines = block.text.splitlines()
@@ -151,9 +162,10 @@ def _invocations(block: Block) -> Iterator[list[str]]:
 
 def _is_a_command(words: list[str]) -> None:
     command: click.Command = main
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words:
         command, *words = command.commands[words[0]], *words[1:]
     options = {one for its in command.params for one in (*its.opts, *its.secondary_opts)}
+    options.add("--help")
     used = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
     assert [option for option in used if option not in options] == []
 
