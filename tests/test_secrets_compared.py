@@ -18,6 +18,12 @@ CONSTANT_TIME = {
     "services/proofs.py": "codes that prove who somebody is",
 }
 HARMLESS = {
+    # Setup runs where the person is whose tokens these are, and compares them for nobody else.
+    "installing/tokens.py: token == self._site.given.get(self._secret)": "where it came from",
+    "installing/tokens.py: one.token_last_eight == token[-8:]": "which of our tokens it is",
+    "installing/runner_files.py: digest(path.read_text('utf-8')) == its": "whether it was edited",
+    "installing/plugin.py: digest(_at(config, name)) == its": "whether it was edited",
+    "installing/plugin.py: _at(config, 'forge.token') != token": "whether there is a newer one",
     "domain/followup.py: watch.failing == signature(checks)": "which checks are red",
     "runner/git/task_repository.py: hashlib.file_digest(file, 'sha256').hexdigest()"
     " == target.name": "a file's content, by its public name",

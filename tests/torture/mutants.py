@@ -301,7 +301,7 @@ MUTANTS = (
         (
             Patch(
                 "fleetbot/domain/receipts.py",
-                "return Unknown(unread=(pull.why,), soon=pull.soon)",
+                "return Unknown(unread=(pull.why,), soon=pull.soon, checks=(ReceiptCheck.PULL,))",
                 "return Refuted(reasons=(pull.why,))",
             ),
         ),
