@@ -73,7 +73,7 @@ class RunnerConfig(Table, frozen=True):
     root: str = "~/.local/state/fleetbot"
     host: ShortText = ""
     drain_seconds: Annotated[float, Meta(ge=0)] = 600
-    traces: Address | Literal[""] = ""
+    traces: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$(?!\n)")] = ""
 
 
 class Hook(Table, frozen=True):
