@@ -427,6 +427,10 @@ class Version(Object, frozen=True):
         first = self.version.partition(".")[0]
         return int(first) if first.isdecimal() else 0
 
+    def is_before(self, major: int) -> bool:
+        """Whether it is a Forgejo, and says itself that it is older: some builds have no number."""
+        return self.is_forgejo and 0 < self.major < major
+
     @property
     def has_run_events(self) -> bool:
         """Whether hooks can be told of runs of Actions."""

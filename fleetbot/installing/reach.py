@@ -42,8 +42,7 @@ class Reach(Stage):
         version, who = await forge.version(), await forge.current_user()
         as_whom = f"{who.login}, an administrator" if who.is_admin else who.login
         says = f"{url} {version.version.partition('+')[0]} as {as_whom}"
-        major = version.version.partition(".")[0]
-        if version.is_forgejo and major.isdecimal() and int(major) < _OLDEST_FORGEJO:
+        if version.is_before(_OLDEST_FORGEJO):
             return Finding("Forgejo", Mark.WARN, says, ("fleetbot is made for Forgejo 11 on",))
         return Finding("Forgejo", Mark.WELL, says)
 

@@ -148,14 +148,9 @@ class OfTheHost:
             **self._programs,
         }
         says = ", ".join(f"{name} {version}" for name, version in known.items())
-        if forgejo.is_forgejo and _major(forgejo.version) < 11:
+        if forgejo.is_before(11):
             return [Finding("versions", Mark.WARN, says, ("fleetbot is made for Forgejo 11 on",))]
         return [Finding("versions", Mark.WELL, says)]
-
-
-def _major(version: str) -> int:
-    first = version.partition(".")[0]
-    return int(first) if first.isdecimal() else 0
 
 
 def _remedy(finding: Finding) -> tuple[str, ...]:

@@ -212,3 +212,16 @@ def test_the_fields_of_exported_rows_are_those_that_the_page_names() -> None:
     for what, row in rows.items():
         (line,) = re.findall(rf"^\| `{what}` \|.*$", page, re.MULTILINE)
         assert set(re.findall(r"`(\w+)`", line)) - {what} == set(row.__struct_fields__) - {what}
+
+
+def test_the_walks_name_files_that_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    _, _, walks = page.partition("## Adding to it")
+    walks, _, _ = walks.partition("\n## ")
+    rows = [row.split("|")[1] for row in walks.splitlines() if row.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([\w/.-]+[/.]\w*)`", row)}
+    assert len(named) > 20
+    beside = {name for name in named if "/" not in name and not (ROOT / name).exists()}
+    assert {name for name in named - beside if not (ROOT / name).exists()} == set()
+    folders = [(ROOT / name).parent for name in named - beside]
+    assert {name for name in beside if not any((f / name).exists() for f in folders)} == set()

@@ -256,7 +256,7 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "pull closed": row(NOTHING, completed=("pull.closed",)),
     "again": row(Conflict, completed=("task.requeued",)),
     "land": row(Conflict),
-    "note update": row(NOTHING),
+    "note update": row(NOTHING, completed=("pull.updated",)),
     "give up landing": row(NOTHING),
     "note waits": row(NOTHING),
     "expire": row(NOTHING),

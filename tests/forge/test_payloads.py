@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleetbot.forge.models import Version
 from fleetbot.forge.payloads import (
     ActionRunEvent,
     CommentEvent,
@@ -327,3 +328,20 @@ def test_whatever_is_signed_is_understood_or_refused_by_name(kind: str, body: by
 def test_no_header_is_taken_for_another(name: str, value: str) -> None:
     with pytest.raises(MalformedDelivery):
         parse_delivery({name: value, f"X-Forgejo-{name}": value}, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("version", "is_old", "has_run_events"),
+    [
+        ("11.0.15+gitea-1.22.0", False, False),
+        ("10.0.3+gitea-1.22.0", True, False),
+        ("15.0.3+gitea-1.22.0", False, True),
+        ("16.0.0-dev-612-1a2b3c4d+gitea-1.22.0", False, True),
+        ("dev-1a2b3c4d+gitea-1.22.0", False, False),
+        ("1.24.0", False, False),
+    ],
+)
+def test_a_version_says_only_what_it_says(version: str, is_old: bool, has_run_events: bool) -> None:
+    """Codeberg runs a development version; a build without a tag has no number at all."""
+    its = Version(version=version)
+    assert (its.is_before(11), its.has_run_events) == (is_old, has_run_events)

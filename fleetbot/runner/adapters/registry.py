@@ -20,7 +20,7 @@ GROUP = "fleetbot.adapters"
 class Kind(NamedTuple):
     """A kind of adapter: the struct of its settings, and what makes an adapter of them.
 
-    `table` names its table of settings in an agent's configuration.
+    `table` names its table of settings in an agent's configuration; a built-in one has its own.
     """
 
     settings: type[msgspec.Struct]
