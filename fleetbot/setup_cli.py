@@ -195,11 +195,22 @@ class _Run:
     def forwards(self, *, dry: bool) -> Outcome:
         """Shown first where somebody can say yes to it."""
         if self._asks and not dry:
-            planned = asyncio.run(self._forwards(dry=True))
+            planned = self._planned()
             if planned != planned.TO_DO:  # nothing to do, or nothing that can be done
                 return planned
             click.confirm("Shall I do this?", abort=True, err=True)
         return asyncio.run(self._forwards(dry=dry))
+
+    def _planned(self) -> Outcome:
+        """What they have typed is kept where that comes to nothing, lest a wrong password has them
+        type it all again."""
+        planned = None
+        try:
+            planned = asyncio.run(self._forwards(dry=True))
+            return planned
+        finally:
+            if planned is None or planned != planned.TO_DO:
+                self._kept(dry=False).keep(answers=self._answers)
 
     def undo(self, *, dry: bool, deactivates: bool) -> bool:
         if self._asks and not dry:

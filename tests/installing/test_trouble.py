@@ -73,6 +73,30 @@ async def test_somebody_at_a_terminal_is_asked_and_shown_before_anything_is_done
     assert [file.name for file in place.root.iterdir()] == []
 
 
+async def test_a_wrong_password_has_nobody_type_all_of_it_again(place: Place) -> None:
+    ground = place.ground
+    argv = ["setup", *place.addresses()]
+    secrets = [("their password", "wrong"), ("token:", ground.admin_token)]
+    way_in = ("registration_shared_secret", ground.homeserver.registration_secret)
+    person = ("Your Matrix id", f"@alice:{ground.homeserver.server_name}")
+    offers = [person, ("What does the work?", ""), ("Protect the default", "")]
+    admin = ("An administrator of maubot", "")
+
+    status, seen = await asyncio.to_thread(
+        talk, argv, place.root, [*offers, admin, *secrets, way_in]
+    )
+    assert status == 2
+    assert "Invalid username or password" in seen
+
+    secrets[0] = ("their password", ground.bots.admin_password)
+    again = [admin, *secrets, way_in, ("Shall I do this?", "n")]
+    status, seen = await asyncio.to_thread(
+        talk, [*argv[:1], "--mbp", str(ground.archive)], place.root, again
+    )
+    assert status == 1
+    assert f"make the account {place.bot}, and log it in" in seen
+
+
 async def test_a_name_that_somebody_has_on_the_homeserver_is_not_taken(place: Place) -> None:
     await place.ground.homeserver.register(f"bot-{place.mark}", "theirs")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -150,6 +151,14 @@ def test_two_agents_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_points_to_the_example(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config\.example\.toml"):
         load(tmp_path / "gone.toml", {})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_is_anothers_is_no_missing_one(tmp_path: Path) -> None:
+    path = written(tmp_path, EXAMPLE.read_text())
+    path.chmod(0)
+    with pytest.raises(ConfigError, match=r"Permission denied; give it .* \(chown -R\)"):
+        load(path, {})
 
 
 def test_what_is_the_runners_alone_is_known_wherever_it_is(tmp_path: Path) -> None:

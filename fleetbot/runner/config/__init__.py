@@ -59,9 +59,7 @@ def examine(path: Path, env: Mapping[str, str] = os.environ) -> tuple[Config, li
     try:
         text = path.read_text("utf-8")
     except OSError as problem:
-        raise ConfigError(
-            f"{path}: {problem.strerror}; copy config.example.toml and edit it"
-        ) from None
+        raise ConfigError(f"{path}: {problem.strerror}; {_way_out(problem)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     try:
@@ -78,3 +76,9 @@ def decode(text: str) -> ConfigFile:
         raise ConfigError(f"not TOML: {problem}") from None
     except msgspec.ValidationError as problem:
         raise ConfigError(explained(str(problem))) from None
+
+
+def _way_out(problem: OSError) -> str:
+    if isinstance(problem, PermissionError):
+        return "give it and its tokens to the user that runs the runner (chown -R), or be that user"
+    return "copy config.example.toml and edit it"
