@@ -107,7 +107,7 @@ class RoomServer(MoodyHomeserver):
                 return web.json_response({"errcode": "M_TOO_LARGE"}, status=413)
             self.uploaded.append(await request.read())
         told = {"joined_rooms": [ROOM], "chunk": [], "content_uri": "mxc://localhost/file"}
-        return web.json_response(told)
+        return web.json_response({**told, "room_id": "!made:localhost"})
 
     async def _taken(self, within: str, kind: str, request: web.Request) -> web.Response:
         if kind == "m.reaction" and self.meanwhile:
