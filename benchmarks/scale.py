@@ -309,7 +309,7 @@ async def scrape(size: Size) -> list[Line]:
     what = f"{tasks:,} open tasks, {runs:,} runs"
     return [
         alone(f"first scrape, {what}", cold, "ms", at_most=3000),
-        alone("a scrape after that", warm, "ms", at_most=300),
+        alone("a scrape after that", warm, "ms", at_most=1000),
         alone("its longest stall of the event loop", stall, "ms", at_most=100),
         alone("its size", len(text) / 1024, "KiB"),
     ]
