@@ -15,7 +15,7 @@ from fleetbot.domain.landing import verified_base
 from fleetbot.domain.model import Task, TaskId, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import ForgeNotFound, TooLarge
+from fleetbot.forge.errors import ForgeError, TooLarge
 from fleetbot.forge.models import Commit
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.merges import is_clean_merge
@@ -23,6 +23,7 @@ from fleetbot.services.merges import is_clean_merge
 _MOST_COMMITS = 250
 _MOST_FORKS = 4
 _MOST_KNOWN = 1000
+_GONE = (400, 404)  # a tree that is not there is the former, a commit the latter
 _CONTEXT = Context(actor="followup", cause="update")
 
 
@@ -63,8 +64,10 @@ async def is_update(client: ForgeClient, repo: str, base: str, was: str, head: s
     or a later one. Raises the client's errors."""
     try:
         return await _is_update(client, repo, base, was, head)
-    except (ForgeNotFound, TooLarge):
-        return False
+    except ForgeError as error:
+        if error.status in _GONE or isinstance(error, TooLarge):
+            return False
+        raise
 
 
 async def _is_update(client: ForgeClient, repo: str, base: str, was: str, head: str) -> bool:

@@ -72,7 +72,7 @@ async def get_blob(call: Call) -> web.Response:
     sha = call.part("sha")
     content = await call.repo.git.blob(sha) if _WHOLE.match(sha) else None
     if content is None:
-        raise ApiError(404, NOT_FOUND)
+        raise ApiError(400, f"object does not exist [id: {sha}, rel_path: ]")
     return answer(
         {
             "content": base64.b64encode(content).decode(),

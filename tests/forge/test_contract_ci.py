@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from fleetbot.forge.errors import ForgeError, ForgeNotFound
+from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.people import Writers
 from tests.forge.site import Person, Site
 
@@ -116,8 +116,9 @@ async def test_folders_and_files_are_read_by_their_ids(site: Site, repo: str, bo
     (inside,) = await bot.forge.root_entries(repo, root["deep"].sha)
     assert (inside.path, inside.mode) == ("a.txt", "100644")
     assert await bot.forge.blob(repo, inside.sha) == b"a\n"
-    with pytest.raises(ForgeNotFound):
+    with pytest.raises(ForgeError) as gone:
         await bot.forge.blob(repo, "0" * 40)
+    assert gone.value.status == 400
 
 
 # who may write
