@@ -462,3 +462,16 @@ async def test_a_backup_and_its_archive_are_a_whole_fleet_again(
     assert await problems(there.place, folder) == []
     with pytest.raises(ArchiveRefused, match="events that this database has never known"):
         await archived(store, folder)
+
+
+@pytest.mark.usefixtures("story")
+async def test_by_hand_it_is_the_same(store: Store, backend: Backend, folder: Path) -> None:
+    await store.close()
+    async with writing(backend.place) as vault:
+        done = await archive(vault, folder, NEW, 99)
+    assert (done.tasks, done.lines, done.segments, done.head.seq) == (2, 9, 1, 11)
+    assert await problems(backend.place) == []
+    assert await problems(backend.place, folder) == []
+
+    await store.load()
+    assert await seqs(store) == [1, 2, *range(12, 20)]
