@@ -41,7 +41,7 @@ async def test_a_task_goes_its_way(site: Site) -> None:
 
         (shown,) = (await people.tasks.list(state=[TaskState.RUNNING], limit=5)).tasks
         assert (shown.id, shown.state) == (task, TaskState.RUNNING)
-        assert await agent.agents.claim(wire.ClaimRequest(), "another") is None
+        assert await agent.agents.claim(wire.ClaimRequest(wait=0), "another") is None
         assert (await agent.runs.messages(order.run, wait=0.01)).messages == ()
 
         await people.tasks.cancel(task)
