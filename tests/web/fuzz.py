@@ -218,6 +218,8 @@ class Fuzz:
         if known:
             case.path_parameters = {name: self._place.parts[name] for name in case.path_parameters}
         _hurry(case)
+        if not _is_sent(case):
+            return
         try:
             response = case.call(self._place.url, session=self._session, timeout=PATIENCE)
             self.found.answers[response.status_code] += 1
@@ -226,6 +228,11 @@ class Fuzz:
             for failure in failures.exceptions:
                 what = f"{case.method} {case.operation.path}: {failure.title}: {failure.message}"
                 self.found.wrong.setdefault(what, case.as_curl_command())
+
+
+def _is_sent(case: Asked) -> bool:
+    """All of it: an empty list or object in a query is no word of an address."""
+    return all(value not in ([], {}) for value in case.query.values())
 
 
 def _hurry(case: Asked) -> None:
