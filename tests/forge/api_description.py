@@ -166,7 +166,7 @@ class ApiDescription:
 
     def _check_answer(self, operation: Json, exchange: Exchange) -> None:
         described = operation["responses"].get(str(exchange.status))
-        if described is None and (exchange.status >= 400 or exchange.status == 301):
+        if described is None and (exchange.status >= 400 or exchange.status in (301, 307)):
             return  # errors are described in part only, redirects not at all
         key = (exchange.method, exchange.url.path.rpartition("/")[2])
         if described is None and _UNDESCRIBED_STATUS.get(key) == exchange.status:
