@@ -154,17 +154,21 @@ class Streams:
         try:
             await reader.begin()
             with _told_in_the_log():
-                while call.alive() and not self._closed and await lasts():
-                    after = await self._tell(after, reader, tell)
+                while call.alive():
+                    reader.news.clear()
+                    lines = await self._fleet.store.events(after=after, limit=_BATCH)
+                    if self._closed or not await lasts():  # asked when the lines are there
+                        break
+                    after = await self._tell(lines, after, reader, tell)
             await reader.finish()
         except ConnectionError:
             pass  # the reader has gone; it says how far it got when it comes back
         return reader.response
 
-    async def _tell(self, after: int, reader: _Reader, tell: Tell) -> int:
-        """Tell what has come after that event, or wait for more; answers the last one told."""
-        reader.news.clear()
-        lines = await self._fleet.store.events(after=after, limit=_BATCH)
+    async def _tell(
+        self, lines: Sequence[Recorded], after: int, reader: _Reader, tell: Tell
+    ) -> int:
+        """Tell these, or wait for more than what is `after`; answers the last one told."""
         if not lines:
             if not await self._woken(reader.news):
                 await reader.send(b": still here\n\n")
