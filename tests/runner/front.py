@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ class Front:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._lines: set[asyncio.Task[None]] = set()
+        self._cuts = 0
         self.port = 0
 
     @classmethod
@@ -41,7 +43,7 @@ class Front:
     async def mend(self) -> None:
         """At the same address as before."""
         self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", self.port, ssl=self._tls
+            partial(self._connected, self._cuts), "127.0.0.1", self.port, ssl=self._tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -49,12 +51,18 @@ class Front:
         """Nobody gets through any more; who is connected is disconnected."""
         if self._server is not None:
             self._server.close()
+            self._cuts += 1
             for line in self._lines:
                 line.cancel()
             await asyncio.gather(*self._lines, return_exceptions=True)
             self._server = None
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(
+        self, cuts: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if cuts != self._cuts:  # accepted before the cut, and begun after it
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None  # asyncio runs this as one
         self._lines.add(task)

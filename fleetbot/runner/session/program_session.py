@@ -195,11 +195,14 @@ class ProgramSession:
         await self._perform(self._driver.opening())
 
     async def _perform(self, steps: Iterable[Step]) -> bool:
-        """Carry out a driver's steps; False if the program no longer reads what it is sent."""
-        heard = True
+        """Carry out a driver's steps; False if the program does not read the first that it is sent.
+        What follows is said beside it, perhaps to a program that is done by then."""
+        heard: list[bool] = []
         for step in steps:
-            heard = await self._step(step) and heard
-        return heard
+            done = await self._step(step)
+            if isinstance(step, Send):
+                heard.append(done)
+        return all(heard[:1])
 
     async def _step(self, step: Step) -> bool:
         match step:
