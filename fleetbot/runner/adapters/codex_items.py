@@ -80,6 +80,12 @@ def _tool(item: Mapping[str, Any]) -> ToolUse | None:
     return None
 
 
+def awaited(item: Mapping[str, Any]) -> set[str]:
+    """The threads of sub-agents that a completed item has made, and whose turn is yet to begin."""
+    states = item.get("agentsStates") or {}
+    return {thread for thread, its in states.items() if its.get("status") == "pendingInit"}
+
+
 def command_summary(command: str) -> str:
     """A command line without the shell around it."""
     inner = _SHELL.match(command)

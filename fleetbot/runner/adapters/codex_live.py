@@ -19,7 +19,7 @@ import msgspec
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters.codex_asks import Asks
 from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
-from fleetbot.runner.adapters.codex_items import Items
+from fleetbot.runner.adapters.codex_items import Items, awaited
 from fleetbot.runner.adapters.codex_usage import Ledger
 from fleetbot.runner.session.contract import (
     Answer,
@@ -69,7 +69,8 @@ class AppServerDriver:
         self._asks = Asks(spec.permissions, self._changes_of)
         self._thread_id = ""
         self._turn = ""
-        self._others: set[str] = set()  # sub-agents whose turn is on
+        self._others: set[str] = set()  # sub-agents that are at work, or will be at once
+        self._begun: set[str] = set()  # of all there were, those whose turn has been on
         self._rests = False
         self._early: list[str] = []
         self._unheard = 0
@@ -195,6 +196,7 @@ class AppServerDriver:
             case "item/started":
                 return self._items[thread].started(params["item"])
             case "item/completed":
+                self._others |= awaited(params["item"]) - self._begun
                 return self._items[thread].completed(params["item"])
             case "thread/tokenUsage/updated":
                 used = self._ledger.told(thread, params["tokenUsage"]["total"])
@@ -209,6 +211,7 @@ class AppServerDriver:
                 return self._asks.resolved(str(params["requestId"]))
             case "turn/started" if thread != self._thread_id:
                 self._others.add(thread)
+                self._begun.add(thread)
                 self._ledger.begin(thread)
             case "turn/started" if self._rests:
                 return self._began(params["turn"]["id"])

@@ -19,7 +19,7 @@ from fleetbot.runner.adapters import (
     QuestionWithdrawn,
 )
 from fleetbot.runner.adapters.codex_live import AppServerDriver, Thread
-from fleetbot.runner.session.driver import Hangup, Send, Step
+from fleetbot.runner.session.driver import Hangup, Rested, Send, Step
 
 
 class Talk:
@@ -184,3 +184,22 @@ def test_a_request_of_an_unknown_kind_is_refused_and_not_left_waiting() -> None:
     [answer] = sent(Talk().hears(id=9, method="attestation/generate", params={}))
 
     assert answer["error"]["code"] == -32601
+
+
+def test_a_helper_that_has_not_begun_when_the_turn_ends_is_waited_for() -> None:
+    talk = Talk()
+    talk.begins()
+    states = {"helper": {"status": "pendingInit", "message": None}}
+    spawned = {"type": "collabAgentToolCall", "id": "1", "tool": "spawnAgent"}
+    talk.hears(
+        method="item/completed",
+        params={"threadId": "t", "item": {**spawned, "agentsStates": states}},
+    )
+
+    assert talk.completes() == [Rested()]
+    talk.hears(method="turn/started", params={"threadId": "helper", "turn": {"id": "turn-2"}})
+    over = talk.hears(
+        method="turn/completed", params={"threadId": "helper", "turn": {"id": "turn-2"}}
+    )
+
+    assert over == [Hangup()]
