@@ -176,6 +176,7 @@ def measure(folder: Path, tasks: int, postgres: bool) -> list[Line]:
 def _measured(named: Iterable[tuple[str, Sequence[object]]], tasks: int) -> Iterator[Line]:
     for name, words in named:
         its = cost(*words)
+        print(f"{name}: {its.megabytes:.0f} MiB, {its.seconds:.0f} s", file=sys.stderr)
         yield alone(f"{name} of {tasks:,} tasks: memory", its.megabytes, "MiB")
         yield alone(f"{name} of {tasks:,} tasks", its.seconds, "s")
 
