@@ -8,38 +8,48 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 _MOST = 200  # characters of a value: it may be anybody's
-_subject: ContextVar[Mapping[str, str] | None] = ContextVar("fleetbot_subject", default=None)
+_subject: ContextVar[Mapping[str, object]] = ContextVar("fleetbot_subject")
+_NOTHING: Mapping[str, object] = {}
 
 
 def subject() -> Mapping[str, str]:
     """What is being dealt with here, by name: `task`, `run`, `agent`, `repository`, `request`, …"""
-    return _subject.get() or {}
+    return {name: _clean(str(value)) for name, value in _subject.get(_NOTHING).items()}
 
 
-@contextmanager
-def about(**parts: object) -> Iterator[None]:
+class about:  # used like a function; each request passes it, and few write a line
     """Within it, lines are about these, too; what is empty says nothing."""
-    token = _subject.set(subject())
-    also(**parts)
-    try:
-        yield
-    finally:
-        _subject.reset(token)
+
+    __slots__ = ("_parts", "_token")
+
+    def __init__(self, **parts: object) -> None:
+        self._parts = parts
+        self._token: Token[Mapping[str, object]] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _subject.set(_with(self._parts))
+
+    def __exit__(self, *error: object) -> None:
+        if self._token is not None:
+            _subject.reset(self._token)
 
 
 def also(**parts: object) -> None:
     """Lines are about these, too, from now on and to the end of the `about` that this is within."""
-    known = {name: _clean(str(value)) for name, value in parts.items() if value}
-    _subject.set({**subject(), **known})
+    _subject.set(_with(parts))
+
+
+def _with(parts: Mapping[str, object]) -> Mapping[str, object]:
+    """As they are: they are cleaned for a line, where there is one."""
+    return {**_subject.get(_NOTHING), **{name: value for name, value in parts.items() if value}}
 
 
 def _clean(value: str) -> str:

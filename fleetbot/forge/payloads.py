@@ -6,7 +6,6 @@ Source: Forgejo ``services/webhook/shared/payloader.go`` (headers) and ``modules
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -231,7 +230,7 @@ def verify_signature(secret: bytes | str, body: bytes, headers: Mapping[str, str
     given = _header(headers, "Signature")
     if not key or not given:
         return False
-    expected = hmac.new(key, body, hashlib.sha256).hexdigest()
+    expected = hmac.digest(key, body, "sha256").hex()
     return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape"))
 
 
