@@ -55,6 +55,7 @@ Listener = Callable[[Sequence[Recorded]], None]
 
 CLOSED = (TaskState.COMPLETED, TaskState.CANCELLED)
 _ARRIVALS_KNOWN = 10_000
+_PROOF = "proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Fleet:
         self._retired = False
         self._loading = asyncio.Lock()
         self.bad: tuple[BadRow, ...] = ()  # what a start could not read; nothing is added to it
-        self.trouble = ""  # why the store takes nothing, as far as is known
+        self._unread = ""  # why the store could not be read, until it is
         self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
         self._landed = 0  # the last event that is known to be on disk
         self._closed: dict[TaskId, int] = {}  # with the last event at the time
@@ -126,6 +127,12 @@ class Fleet:
     def ready(self) -> bool:
         """Whether memory is what the disk says; commits make it so before they decide."""
         return not self._stale and self.store.loaded
+
+    @property
+    def trouble(self) -> str:
+        """Why the store takes nothing, as far as is known. That memory could be read from it again
+        does not end it: that something was written does."""
+        return self._unread or self.store.failure
 
     @property
     def closed(self) -> Collection[TaskId]:
@@ -153,6 +160,21 @@ class Fleet:
         for courier in self._couriers:
             courier()
 
+    async def prove(self) -> None:
+        """Where nothing could be written: whether it can be again. Nobody else may come to write.
+
+        Raises `StoreUnavailable` where not even reading goes on.
+        """
+        if not self.trouble:
+            return
+        await self.start()
+        try:
+            proof = Anchor(key=_PROOF, value=str(self.clock()))  # another value than the last
+            await self.store.append(Change(anchors=(proof,)))
+            self._starts = 0
+        except StoreUnavailable:
+            await self._start(patient=False)
+
     async def start(self) -> None:
         """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`.
 
@@ -161,14 +183,15 @@ class Fleet:
         if not self.ready:
             await self._start()
 
-    async def _start(self) -> None:
+    async def _start(self, *, patient: bool = True) -> None:
         async with self._loading:
             if self._retired:
                 raise StoreUnavailable("the settings have changed; ask again")
             if self.ready:
                 return
             self._stale = True
-            self._check_patience()
+            if patient:
+                self._check_patience()
             snapshot, now = await healed(self.store, await self._loaded()), self.clock()
             today = await self.store.usage(since=day_start(now))
             slept = self.state.slept  # no line tells of it
@@ -179,7 +202,7 @@ class Fleet:
             await self._recall_blockers()
             with suppress(Unreadable):
                 await self._recall_asking()
-            self.bad, self._stale, self.trouble = snapshot.bad, False, ""
+            self.bad, self._stale, self._unread = snapshot.bad, False, ""
             self.renew()
         self._tell(())
 
@@ -191,7 +214,7 @@ class Fleet:
             self._on_deposed(error)
             raise Deposed(str(error)) from error
         except StoreUnavailable as error:
-            self.trouble = why(error)
+            self._unread = why(error)
             raise
 
     async def _recall_blockers(self) -> None:
@@ -311,9 +334,7 @@ class Fleet:
         error = landing.exception()
         if isinstance(error, Deposed):
             self._on_deposed(error)
-        if error is not None:
-            self.trouble = why(error)
-        else:
+        if error is None:
             self._landed, self._starts = seq, 0
             if change.outbox:
                 self.call_couriers()

@@ -86,8 +86,8 @@ class HealthReport:
         return "ok" if self._leads() else "the lease has run out: another may lead by now"
 
     def _journal(self) -> str:
-        if not self._fleet.ready:
-            why = self._fleet.trouble
+        why = self._fleet.trouble
+        if why or not self._fleet.ready:
             return f"the journal cannot be written{f': {why}' if why else ''}"
         lost = "; ".join(map(str, self._fleet.bad[:5]))
         return f"{lost}: left out; restore a backup" if lost else "ok"

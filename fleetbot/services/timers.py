@@ -8,6 +8,7 @@ from fleetbot.services.fleet import Context, Fleet
 
 _CLOSED_STAY_MS = 10 * 60_000
 _ASLEEP_MS = 15_000  # between two ticks: the machine was suspended, or its clock was set
+_PROVED_EACH_MS = 15_000
 _KEEP_MS = 14 * 24 * 3_600_000
 _KEEP_LOGS_MS = 90 * 24 * 3_600_000
 
@@ -22,10 +23,12 @@ class Timers:
         self._keep_logs_ms = keep_logs_ms
         self._dispatcher = dispatcher
         self._last = fleet.clock()
+        self._proved_at = 0
 
     async def tick(self) -> None:
         """Let what has run out run out, and what has waited long enough be dispatched."""
         await self._wake_up()
+        await self._prove()
         await self._fleet.commit(Expire(), Context(actor="timer"))
         now = self._fleet.clock()
         self._fleet.state.queue.ripen(self._fleet.state.tasks, now)
@@ -42,6 +45,12 @@ class Timers:
         if not 0 <= self._last - last <= _ASLEEP_MS:
             await self._fleet.start()
             self._fleet.renew(self._last - last)
+
+    async def _prove(self) -> None:
+        now = self._fleet.clock()
+        if not 0 <= now - self._proved_at < _PROVED_EACH_MS:
+            self._proved_at = now
+            await self._fleet.prove()
 
     async def prune(self) -> None:
         """Delivered effects and handled deliveries are of no use after two weeks."""

@@ -13,6 +13,7 @@ from fleetbot.domain.model import AgentName, RunId
 from fleetbot.spread import QUICK, Spread
 from fleetbot.store import identities, outbox
 from fleetbot.store.archive.archiving import Archived, archive
+from fleetbot.store.causes import why
 from fleetbot.store.database import Database, Source, Statement
 from fleetbot.store.identities import Person
 from fleetbot.store.interface import StoreUnavailable
@@ -37,6 +38,7 @@ class JournalStore(Queries, ABC):
         self._writer: Writer | None = None
         self._untaken = Untaken()
         self.commit_times = Spread(QUICK)
+        self.failure = ""
         self._loaded = False
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
         self._holders: dict[bytes, AgentName] = {}
@@ -47,8 +49,11 @@ class JournalStore(Queries, ABC):
         self._reads.open()
         self._reports.open()
         self._untaken = Untaken()
-        self._writer = Writer(self._source, self._untaken, self.commit_times)
+        self._writer = Writer(self._source, self._untaken, self.commit_times, self._note)
         await self._writer.start()
+
+    def _note(self, error: Exception | None) -> None:
+        self.failure = why(error) if error else ""
 
     async def load(self) -> Snapshot:
         await self.open()

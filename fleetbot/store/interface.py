@@ -84,7 +84,12 @@ class LogGap(Conflict):
 
 
 class Store(Protocol):
-    """Durable truth. One event loop uses it; reads see every append that has returned."""
+    """Durable truth. One event loop uses it; reads see every append that has returned.
+
+    `failure`: why nothing could be written, until a change is; empty where all is well.
+    """
+
+    failure: str
 
     async def open(self) -> None:
         """Opens the store for reads only; `load` does it too."""

@@ -32,12 +32,20 @@ Item = tuple[Work, "asyncio.Future[Any]"]
 class Writer:
     """Commits whatever has gathered as one transaction, until `stop` or the first failure.
 
-    After a failure everything behind it fails too, and a new writer must be made. Its public
-    methods are for the event loop's thread.
+    After a failure everything behind it fails too, and a new writer must be made. `on_outcome` hears
+    of what it failed with, and, with None, of changes that were written. Its public methods are for
+    the event loop's thread.
     """
 
-    def __init__(self, source: Source, untaken: Untaken, times: Spread) -> None:
+    def __init__(
+        self,
+        source: Source,
+        untaken: Untaken,
+        times: Spread,
+        on_outcome: Callable[[Exception | None], None],
+    ) -> None:
         self._source = source
+        self._on_outcome = on_outcome
         self._untaken = untaken
         self._times = times
         self._loop = asyncio.get_running_loop()
@@ -93,7 +101,7 @@ class Writer:
                     begun = time.monotonic()
                     results = _transact(database, journal, batch, self._untaken.lock)
                     self._times.note(time.monotonic() - begun)
-                    self._tell(_settle, batch, results)
+                    self._tell(self._settle, batch, results)
         except (DatabaseInUse, Deposed) as refusal:
             error = refusal
         except self._source.failures as failure:
@@ -123,6 +131,7 @@ class Writer:
     def _finish(self, error: Exception | None) -> None:
         self.accepts = False
         if error is not None:
+            self._on_outcome(error)
             self._hand_over()
             lost = [*self._taken]
             while not self._queue.empty():
@@ -131,6 +140,17 @@ class Writer:
                 if not future.done():
                     future.set_exception(self._failure(error))
         self._ended.set_result(None)
+
+    def _settle(self, items: list[Item], results: list[Any]) -> None:
+        if any(isinstance(work, Change) for work, _ in items):
+            self._on_outcome(None)
+        for (_, future), result in zip(items, results, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, FleetError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
 
     def _failure(self, error: Exception) -> Exception:
         if isinstance(error, DatabaseInUse):
@@ -234,16 +254,6 @@ def _attempt(work: Callable[[Journal], Any], journal: Journal) -> Any:
         return work(journal)
     except FleetError as refusal:
         return refusal
-
-
-def _settle(items: list[Item], results: list[Any]) -> None:
-    for (_, future), result in zip(items, results, strict=True):
-        if future.done():
-            continue
-        if isinstance(result, FleetError):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

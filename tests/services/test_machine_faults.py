@@ -15,11 +15,14 @@ from tempfile import mkdtemp
 import pytest
 
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import TaskId
+from fleetbot.domain.model import RunId, TaskId
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.timers import Timers
 from fleetbot.store.audit import examine
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.migrate import MigrationError, NewerSchema, migrate_sqlite
+from fleetbot.store.records import Arrival
 from fleetbot.store.sqlite import SqliteStore
 from tests.domain.builders import a_task
 from tests.services.stage import TEST, Stage
@@ -75,6 +78,35 @@ async def test_a_disk_that_is_full_in_the_middle_is_said_and_survived(
     assert await journal_health(stage) == "ok"
     assert [line.stream for line in await stage.journal()] == ["task:t1", "task:t2"]
     assert await examine(stage.store) == []
+
+
+async def test_a_full_disk_is_said_until_something_is_written_however_much_is_read(
+    stage: Stage,
+) -> None:
+    timers = Timers(stage.fleet, Dispatcher(stage.fleet, lambda: RunId("none")))
+    await stage.fleet.commit(a_task(T1), TEST)
+    with largest_file(1):
+        with pytest.raises(StoreUnavailable):
+            await stage.fleet.commit(a_task(T2), TEST)
+        for _ in range(3):
+            stage.clock.advance(20)
+            await timers.tick()
+            assert await stage.fleet.task(T1) is not None, "reading goes on"
+            assert stage.fleet.ready
+            assert (await journal_health(stage)).startswith("the journal cannot be written: ")
+
+    stage.clock.advance(20)
+    await timers.tick()
+    assert await journal_health(stage) == "ok", "also if nobody has come to write"
+
+
+async def test_a_delivery_that_cannot_be_kept_is_said(stage: Stage) -> None:
+    await stage.fleet.start()
+    with largest_file(1):
+        with pytest.raises(StoreUnavailable):
+            await stage.store.keep(Arrival(key="delivery:1", kind="webhook", at=1))
+        await stage.fleet.start()
+        assert "the journal cannot be written: " in await journal_health(stage)
 
 
 async def test_a_shell_that_holds_the_database_locked_is_waited_for_then_said(
