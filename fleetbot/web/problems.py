@@ -147,7 +147,10 @@ def explain(error: Exception) -> wire.Problem | None:
         case FleetError(code=code, field=field) if code in tuple(Code):
             return problem(Code(code), str(error), field=field)
         case StoreUnavailable():
-            return problem(Code.UNAVAILABLE, "The journal cannot be written; `healthz` says why. Try again shortly.")
+            return problem(
+                Code.UNAVAILABLE,
+                "The journal cannot be written; `healthz` says why. Try again shortly.",
+            )
         case ForgeUnavailable():
             return problem(Code.FORGE_UNAVAILABLE, "Forgejo did not answer: try again shortly.")
         case ForgeError(status=status):

@@ -23,10 +23,12 @@ from fleetbot.domain.model import (
 from fleetbot.domain.receipts import Refuted, Verified
 from fleetbot.services.delays import Delays
 from fleetbot.services.fleet import Context
+from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Change, OutboxEntry
 from fleetbot.web.metrics.definitions import ALL, MOST_AGENTS, MOST_LANES, Kind, Metric
 from fleetbot.web.metrics.history import History
 from fleetbot.web.metrics.scrape import Scrape
+from tests.store.disk import largest_file
 from tests.web.site import Site, a_receipt, file
 
 MINUTE = 60_000
@@ -216,3 +218,13 @@ def test_what_a_homeserver_claims_of_the_time_is_not_believed_without_bound() ->
 
     assert delays.heard.seconds == 86_400
     assert sum(delays.heard.counts) == 2
+
+
+async def test_a_journal_that_cannot_be_written_is_a_number_until_it_is_written(site: Site) -> None:
+    with largest_file(1):
+        with pytest.raises(StoreUnavailable):
+            await site.task(1)
+        assert await number(site, "fleetbot_journal_unwritable") == 1
+
+    await site.task(2)
+    assert await number(site, "fleetbot_journal_unwritable") == 0

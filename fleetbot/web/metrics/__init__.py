@@ -128,6 +128,7 @@ class Metrics:
 
     async def _tell_journal(self, scrape: Scrape) -> None:
         store, database = self._of.fleet.store, self._of.database
+        scrape.set(its.UNWRITABLE, bool(self._of.fleet.trouble))
         scrape.set(its.LINES, self._of.fleet.state.seq)
         scrape.set(its.SIZE, await store.size())
         scrape.spread(its.COMMITS, store.commit_times)

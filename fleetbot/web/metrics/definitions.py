@@ -169,6 +169,9 @@ IDLE = _gauge(
     "loop_idle_seconds", "How long ago a background loop last ran without an error", "loop"
 )
 LATE = _gauge("loop_late", "1 where that is much more than the loop's interval", "loop")
+UNWRITABLE = _gauge(
+    "journal_unwritable", "1 since something could not be written, until something is"
+)
 LINES = _gauge("journal_lines", "Lines of the journal")
 SIZE = _gauge("journal_size_bytes", "What the database takes")
 FREE = _gauge("journal_disk_free_bytes", "What is free where it is; on SQLite only")
