@@ -32,9 +32,9 @@ Item = tuple[Work, "asyncio.Future[Any]"]
 class Writer:
     """Commits whatever has gathered as one transaction, until `stop` or the first failure.
 
-    After a failure everything behind it fails too, and a new writer must be made. `on_outcome` hears
-    of what it failed with, and, with None, of changes that were written. Its public methods are for
-    the event loop's thread.
+    After a failure everything behind it fails too, and a new writer must be made. `on_outcome`
+    hears of what it failed with, and, with None, of changes that were written. Its public methods
+    are for the event loop's thread.
     """
 
     def __init__(
