@@ -20,11 +20,10 @@ from fleetbot.chat.commands.meaning import is_changing, meant
 from fleetbot.chat.commands.said import Elsewhere, Pressed, Said
 from fleetbot.chat.hearing import heard
 from fleetbot.chat.hearing.addressed import Us
+from fleetbot.chat.hearing.delayed import Delayed
 from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.destinations import urgent_in
-from fleetbot.chat.speaking.link import transaction
-from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, kept, kept_nod
 from fleetbot.chat.words.post import Answer, Nod, Post
@@ -46,6 +45,10 @@ LookedAt = Callable[[str, str], Awaitable[None]]
 
 async def nobody_looks(room: str, event: str) -> None:
     """Where it is all the same what people look at."""
+
+
+class _Unnoted(StoreUnavailable):
+    """It was answered; that it was could not be kept."""
 
 
 class Obeying:
@@ -77,6 +80,7 @@ class Obeying:
         self._us = us
         self._clock = clock
         self._on_kept = on_kept
+        self._delayed = Delayed(sender)
         self._turns: dict[str, asyncio.Lock] = {}
         self._dropped: deque[int] = deque(maxlen=100)
 
@@ -102,8 +106,10 @@ class Obeying:
                     return await self._in_turn(said)
                 case Elsewhere() as there:
                     await self._answer_there(there)
+        except _Unnoted:
+            raise
         except StoreUnavailable:
-            await self._say_it_waits(event)
+            await self._delayed.say(event.room_id, event.event_id)
             raise
         except Exception:
             log.exception("%s in %s could not be dealt with", event.event_id, event.room_id)
@@ -152,10 +158,18 @@ class Obeying:
             return said if parsed is not None or await self._chat.concerns(said) else None
         answer = await self._answer(said, parsed)
         if answer is not None:
-            entries = await self._give(said, answer, keep=parsed is None or is_changing(parsed))
-            done = _MISREAD if isinstance(parsed, Misspelt | Misused) else _DONE
-            await self._remember(_keys(said), done, entries)
+            await self._tell(said, parsed, answer)
         return None
+
+    async def _tell(self, said: Said, parsed: Parsed | None, answer: Answer) -> None:
+        done = _MISREAD if isinstance(parsed, Misspelt | Misused) else _DONE
+        entries: tuple[OutboxEntry, ...] = ()
+        try:
+            entries = await self._give(said, answer, keep=parsed is None or is_changing(parsed))
+            await self._remember(_keys(said), done, entries)
+        except StoreUnavailable as error:
+            raise error if entries else _Unnoted(str(error)) from error
+        await self._delayed.end(said.room, said.event)
 
     async def _was_obeyed(self, edit: Said) -> bool:
         """An edit is obeyed where what it mends was no command, or one that I did not understand:
@@ -232,15 +246,6 @@ class Obeying:
     def _drop(self, room: str, error: Exception) -> None:
         log.warning("an answer in %s was given up: %s", room, error)
         self._dropped.append(self._clock())
-
-    async def _say_it_waits(self, event: Heard) -> None:
-        """The journal is away: what was said stays said, and is obeyed when it is back."""
-        room, post = event.room_id, Post(hints.waits_for_journal())
-        try:
-            named = transaction("waits", event.event_id)
-            await self._sender.post(room, post, named, urgency=Urgency.ANSWER)
-        except (RetryLater, Refused) as error:
-            log.warning("%s could not be told that the journal is away: %s", room, error)
 
     async def _remember(
         self, keys: Sequence[str], done: bytes, entries: tuple[OutboxEntry, ...]

@@ -180,6 +180,10 @@ class RoomSender:
         said = as_edit(_content(message, urgent=message.urgent), event)
         await self._link.send(room, said, named, urgency=urgency, whole=message.whole)
 
+    async def take_back(self, room: str, event: str) -> None:
+        """Have something that we have said gone. Raises what stands in the way of it."""
+        await self._link.pace.take(Urgency.ANSWER, lambda: self._link.redact(room, event))
+
     async def _finish(
         self,
         room: str,

@@ -22,6 +22,7 @@ from tests.chat.listener import Listener
 from tests.chat.rooms import Answer, MoodyHomeserver, client_of, error, moody_homeserver, sent
 from tests.services.stage import REPO, TEST, Stage
 from tests.store.backend import SqliteBackend
+from tests.store.disk import largest_file
 
 ROOM, ANN, BOT = "!team:localhost", "@ann:localhost", "@bot:localhost"
 
@@ -281,7 +282,18 @@ async def test_while_the_journal_is_away_a_command_waits_and_says_so(
     place.behind = False
     await scene.hears("!fleet cancel #1")
     assert await scene.state() is TaskState.CANCELLED
-    assert "is cancelled." in scene.said[-1]["body"]
+    assert "is cancelled." in scene.said[-2]["body"]
+    assert "/redact/%24event/" in scene.server.requests[-1][1], "it waits no more"
+
+
+async def test_what_was_answered_is_not_said_to_wait(scene: Scene) -> None:
+    """Only that it was answered could not be kept: it is when the journal is back."""
+    with largest_file(1):
+        await scene.hears("!fleet tasks")
+
+        (told,) = scene.said
+        assert told["body"].startswith("📋")
+        assert scene.bots.inbound.place(ROOM).behind
 
 
 async def test_a_bug_of_ours_is_owned_up_to(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
