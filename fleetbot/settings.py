@@ -238,7 +238,10 @@ class LogSettings(Section, frozen=True):
 class TraceSettings(Section, frozen=True):
     """`endpoint`: of a collector that takes OTLP over HTTP; empty for no traces."""
 
-    endpoint: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$(?!\n)")] = ""
+    endpoint: Annotated[
+        str,
+        Meta(pattern=r"^(https?://[^\s]+)?$(?!\n)", description="an http(s) address, or empty"),
+    ] = ""
 
 
 class ChatSettings(Section, frozen=True):

@@ -19,7 +19,7 @@ from fleetbot_devkit.story import Step
 from fleetbot_devkit.world import INSTANCE, World
 
 _LOOK_SECONDS = 0.4
-_OF_THE_RUNNER = {"domain", "fence.py", "forge", "network.py", "runner", "wire"}
+_OF_THE_RUNNER = {"domain", "fence.py", "forge", "misfits.py", "network.py", "runner", "wire"}
 
 
 @click.command()

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from fleetbot import wire
-from fleetbot.web.decoding import fields, json_schemas
+from fleetbot.misfits import schemas
+from fleetbot.web.decoding import fields
 from fleetbot.web.endpoint import EVENT_STREAM, JSON, AnyEndpoint, Who
 from fleetbot.web.guard import SESSION_COOKIE
 from fleetbot.web.problems import PROBLEM_JSON, STATUS, Code, LogGapProblem
@@ -99,7 +100,7 @@ class _Schemas:
         for endpoint in endpoints:
             kinds |= {k: None for k in (endpoint.body, endpoint.answer) if _is_message(k)}
             queries[endpoint.query] = None
-        found, components = json_schemas((*kinds, *queries))
+        found, components = schemas((*kinds, *queries))
         self._of = dict(zip((*kinds, *queries), found, strict=True))
         names = {query.__name__ for query in queries}
         self.components = {k: v for k, v in components.items() if k not in names}

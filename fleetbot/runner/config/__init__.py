@@ -75,7 +75,7 @@ def decode(text: str) -> ConfigFile:
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"not TOML: {problem}") from None
     except msgspec.ValidationError as problem:
-        raise ConfigError(explained(str(problem))) from None
+        raise ConfigError(explained(problem)) from None
 
 
 def _way_out(problem: OSError) -> str:

@@ -19,7 +19,13 @@ from fleetbot.wire import AgentNameText, CapabilityText, Concurrency, ShortText
 Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$(?!\n)", description="an http(s) address")]
 Seconds = Annotated[float, Meta(gt=0)]
 KEEP_BRANCH = r"^([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9_-]+)*/\{task\}/\{attempt\})?$(?!\n)"
-Word = Annotated[str, Meta(min_length=1, pattern=r"^[^\s<>\x00-\x1f][^<>\x00-\x1f]*$(?!\n)")]
+Word = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\s<>\x00-\x1f][^<>\x00-\x1f]*$(?!\n)",
+        description="a line of text without < and >, not beginning with a space",
+    ),
+]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +67,9 @@ class ForgeConfig(Table, frozen=True):
     author_name: Word = "fleetbot"
     author_email: Word = "fleetbot@localhost"
     trusted: tuple[str, ...] = ()
-    closes: Annotated[str, Meta(pattern=r"^[A-Za-z]*$(?!\n)")] = "Resolves"
+    closes: Annotated[
+        str, Meta(pattern=r"^[A-Za-z]*$(?!\n)", description="a word such as Resolves, or empty")
+    ] = "Resolves"
 
 
 class RunnerConfig(Table, frozen=True):
@@ -73,7 +81,10 @@ class RunnerConfig(Table, frozen=True):
     root: str = "~/.local/state/fleetbot"
     host: ShortText = ""
     drain_seconds: Annotated[float, Meta(ge=0)] = 600
-    traces: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$(?!\n)")] = ""
+    traces: Annotated[
+        str,
+        Meta(pattern=r"^(https?://[^\s]+)?$(?!\n)", description="an http(s) address, or empty"),
+    ] = ""
 
 
 class Hook(Table, frozen=True):
@@ -104,7 +115,10 @@ class WorkspaceConfig(Table, frozen=True):
     min_free_gb: Annotated[float, Meta(ge=0)] = 2
     max_files: Annotated[int, Meta(gt=0)] = 2000
     max_mb: Annotated[int, Meta(gt=0)] = 50
-    keep_branch: Annotated[str, Meta(pattern=KEEP_BRANCH)] = ""
+    keep_branch: Annotated[
+        str,
+        Meta(pattern=KEEP_BRANCH, description="a name like kept/{task}/{attempt}, or empty"),
+    ] = ""
     submodules: Literal["auto", "off"] = "auto"
     lfs: Literal["auto", "off"] = "auto"
     hooks: HooksConfig = HooksConfig()

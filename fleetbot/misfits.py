@@ -1,0 +1,142 @@
+"""What is wanted of a value that does not fit its type, in words for whoever has written it.
+
+msgspec says where that is, in names of its own; what would fit is read from the JSON schema of the
+type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+REFS = "#/components/schemas/"
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\d+|\.\.\.)\]")
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`\Z", re.DOTALL)
+_NAMES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+}
+_GIVEN = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "null": "nothing",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+    "minLength": "of a length of at least",
+    "maxLength": "of a length of at most",
+    "minItems": "of a length of at least",
+    "maxItems": "of a length of at most",
+}
+
+
+class Misfit(NamedTuple):
+    """`where` is a path like `lines[0].at`, empty for the whole; `said`, msgspec's words for it."""
+
+    where: str
+    said: str
+
+    @classmethod
+    def of(cls, error: msgspec.ValidationError) -> Misfit:
+        text = str(error)
+        place = _PLACE.search(text)
+        return cls(place[1], text[: place.start()]) if place else cls("", text)
+
+    @property
+    def missing(self) -> str | None:
+        """The path of what is not there, and must be."""
+        found = re.search(r"missing required field `([^`]+)`", self.said)
+        return self.below(found[1]) if found else None
+
+    @property
+    def unknown(self) -> str | None:
+        """The name, below `where`, that nothing goes by."""
+        found = re.search(r"unknown field `(.*)`\Z", self.said, re.DOTALL)
+        return found[1] if found else None
+
+    @property
+    def is_a_rule(self) -> bool:
+        """A type's own words, which name the field and what helps."""
+        return self.said[:1].islower()
+
+    def below(self, name: str) -> str:
+        return f"{self.where}.{name}" if self.where else name
+
+    def wanted(self, kind: type, object_is: str) -> str:
+        """`a number, at least 0 and at most 60, not text`; `kind` is the type of the whole."""
+        given = re.search(r"got `(\w+)`", self.said)
+        names = {**_GIVEN, "object": object_is}
+        instead = f", not {names.get(given[1], given[1])}" if given else ""
+        return f"{' or '.join(_wanted(shape_at(kind, self.where), object_is))}{instead}"
+
+
+def schemas(kinds: Sequence[type]) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
+    """A JSON schema for each, and those that they refer to, by name."""
+    return msgspec.json.schema_components(
+        kinds,
+        schema_hook=lambda kind: {"description": "any JSON value"},
+        ref_template=REFS + "{name}",
+    )
+
+
+def shape_at(kind: type, where: str) -> Sequence[Mapping[str, Any]]:
+    """The JSON schemas of what may stand where a path like `lines[0].at` leads to."""
+    whole, components = schemas([kind])
+    found = tuple(_options(whole[0], components))
+    for step in _STEP.finditer(where):
+        inner = (_step(shape, step[1]) for shape in found)
+        found = tuple(option for one in inner if one for option in _options(one, components))
+    return found
+
+
+def known_at(kind: type, where: str) -> Sequence[str]:
+    """The names of what may stand there."""
+    return [name for shape in shape_at(kind, where) for name in shape.get("properties", {})]
+
+
+def _step(shape: Mapping[str, Any], name: str | None) -> Any:
+    """Into a field, or into what a list or an object with any keys is made of."""
+    inside = shape.get("items") or shape.get("additionalProperties")
+    return shape.get("properties", {}).get(name, inside) if name else inside
+
+
+def _options(
+    shape: Mapping[str, Any], components: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """What it may be, but for nothing."""
+    if reference := shape.get("$ref"):
+        yield from _options(components[reference.removeprefix(REFS)], components)
+    elif "anyOf" in shape:
+        for option in shape["anyOf"]:
+            yield from _options(option, components)
+    elif shape.get("type") != "null":
+        yield shape
+
+
+def _wanted(shapes: Sequence[Mapping[str, Any]], object_is: str) -> Iterator[str]:
+    names = {**_NAMES, "object": object_is}
+    for shape in shapes:
+        meant = str(shape.get("description", ""))
+        kind = str(shape.get("type", ""))
+        bounds = [f"{words} {shape[name]}" for name, words in _BOUNDS.items() if name in shape]
+        if values := shape.get("enum"):
+            yield f"one of {', '.join(map(str, values))}"
+        elif "pattern" in shape:
+            yield meant
+        else:
+            wanted = ", ".join(
+                filter(None, [names.get(kind, "another value"), " and ".join(bounds)])
+            )
+            yield f"{wanted} ({meant})" if meant and kind != "object" else wanted
