@@ -17,6 +17,7 @@ _DETAIL = 500
 _LONG_MS = 10 * 60_000
 _LATE_MS = 60_000  # one to three of it: an account's reset comes late, and not for all at once
 _SET_ASIDE = (Owner.AGENT, Owner.RUNNER)  # the others rest from the first fault on
+_NAMED = {str(code): code for code in ReasonCode if makes_unwell(code)}
 # What was said may name a repository, and every room hears of agents.
 _OF_ONE_REPOSITORY = (
     ReasonCode.WORKSPACE_FAILED,
@@ -119,8 +120,14 @@ def rested(agent: Agent, now: int) -> Iterator[ev.AgentUnwell]:
 
 
 def _check_failed(health: Sequence[str], faults: int) -> ev.AgentUnwell:
-    detail = health[0][:_DETAIL]
-    return ev.AgentUnwell(reason=ReasonCode.CHECK_FAILED, detail=detail, quiet=faults > 0)
+    """What it takes nothing for, where that is one of our reasons, has words and a remedy."""
+    name, _, said = health[0].partition(": ")
+    reason = _NAMED.get(name, ReasonCode.CHECK_FAILED)
+    if reason is ReasonCode.CHECK_FAILED:
+        said = health[0]
+    elif said == REASONS[reason].text:
+        said = ""
+    return ev.AgentUnwell(reason=reason, detail=said[:_DETAIL], quiet=faults > 0)
 
 
 def prove(state: FleetState, run: Run) -> Iterator[Draft]:

@@ -180,6 +180,23 @@ def test_a_check_that_fails_without_a_run_is_said_once_too() -> None:
     assert names(world.when(dispatch())) == ["task.assigned"]
 
 
+@pytest.mark.parametrize(
+    ("line", "reason", "detail"),
+    [
+        (f"disk_full: {REASONS[ReasonCode.DISK_FULL].text}", ReasonCode.DISK_FULL, ""),
+        ("auth_failed: not for this model", ReasonCode.AUTH_FAILED, "not for this model"),
+        ("timeout: of the task", ReasonCode.CHECK_FAILED, "timeout: of the task"),
+        ("disk: 1 GB free", ReasonCode.CHECK_FAILED, "disk: 1 GB free"),
+    ],
+)
+def test_what_an_agent_takes_nothing_for_has_its_own_words_and_remedy(
+    line: str, reason: ReasonCode, detail: str
+) -> None:
+    world = created().given(an_agent(health=(line,)))
+
+    assert (world.agent().unwell, world.agent().unwell_detail) == (reason, detail)
+
+
 def test_a_newcomer_that_does_not_pass_its_check_is_given_nothing() -> None:
     world = World().given(a_task())
     assert told(world, SICK) == [fx.NoticeKind.AGENT_UNWELL]
