@@ -59,6 +59,8 @@ async def _into_file(
 ) -> Restored:
     """A backup of an older fleetbot is brought up to date on the way."""
     path = place.path
+    async with existing.reading(SqlitePlace(file), outdated=True):
+        pass  # what is no backup of ours would be made one
     with errors(path), ProcessLock(path):
         if not replace:
             await _refuse_filled(place)

@@ -261,6 +261,29 @@ async def test_a_damaged_backup_changes_nothing(
     assert await problems(backend.path) == []
 
 
+@pytest.mark.parametrize(
+    ("holds", "said"),
+    [
+        ("words", "file is not a database"),
+        ("nothing", "there is nothing in it"),
+        ("other tables", "give the plugin instance's own database"),
+    ],
+)
+async def test_what_is_no_backup_of_ours_is_named_and_not_made_one(
+    backend: SqliteBackend, file: Path, holds: str, said: str
+) -> None:
+    file.write_text("a text\n" * 1000 if holds == "words" else "")
+    if holds == "other tables":
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute("CREATE TABLE users (name)")
+
+    with pytest.raises(StoreUnavailable, match=said) as refused:
+        await restore(file, SqlitePlace(file.with_name("new.db")), now)
+
+    assert str(refused.value).startswith(str(file))
+    assert not file.with_name("new.db").exists()
+
+
 async def test_read_models_that_are_damaged_are_made_anew_on_the_way(
     backend: SqliteBackend, history: History, file: Path
 ) -> None:
