@@ -34,7 +34,7 @@ from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
 from fleetbot.web.board import BoardCalls
 from fleetbot.web.doctor import DoctorCalls
-from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Call
+from fleetbot.web.endpoint import EVENT_STREAM, Call, Endpoint
 from fleetbot.web.events import EventCalls
 from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
@@ -126,7 +126,7 @@ class WebApi:
             *TaskCalls(parts.tasks).endpoints(),
             *PauseCalls(parts.pauses).endpoints(),
         )
-        self.endpoints: tuple[AnyEndpoint, ...] = (
+        self.endpoints: tuple[Endpoint, ...] = (
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),
             *WebhookCalls(
                 parts.intake, parts.webhooks, parts.address, metrics.counts.delivery
@@ -142,13 +142,13 @@ class WebApi:
 
     def routes(self) -> list[web.RouteDef]:
         """For `webapp.add_routes`; every other path and method is answered with a problem."""
-        by_path: dict[str, list[AnyEndpoint]] = {}
+        by_path: dict[str, list[Endpoint]] = {}
         for endpoint in self.endpoints:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes = [route for here in by_path.values() for route in self._at_path(here)]
         return [*routes, web.route("*", r"/{tail:[\s\S]*}", _nothing_here)]
 
-    def _at_path(self, endpoints: Iterable[AnyEndpoint]) -> Iterator[web.RouteDef]:
+    def _at_path(self, endpoints: Iterable[Endpoint]) -> Iterator[web.RouteDef]:
         allowed: set[str] = set()
         path = ""
         for endpoint in endpoints:
@@ -182,7 +182,7 @@ def _subject(fleet: Fleet, names: Mapping[str, str]) -> Mapping[str, str]:
     return {"agent": names["agent"]} if "agent" in names else {}
 
 
-def _once_durable(fleet: Fleet, endpoint: AnyEndpoint) -> AnyEndpoint:
+def _once_durable(fleet: Fleet, endpoint: Endpoint) -> Endpoint:
     """An answer speaks of what memory knows; it is given once that is on disk."""
 
     @wraps(endpoint.handler)

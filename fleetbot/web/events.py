@@ -16,16 +16,7 @@ from fleetbot.logs import log_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.tasks import event_view
 from fleetbot.store.interface import StoreUnavailable, Unreadable
-from fleetbot.web.endpoint import (
-    EVENT_STREAM,
-    AnyEndpoint,
-    Call,
-    Endpoint,
-    Header,
-    NoBody,
-    Query,
-    Who,
-)
+from fleetbot.web.endpoint import EVENT_STREAM, Call, Endpoint, Header, NoBody, Query, reader_gets
 from fleetbot.web.problems import Code, Refusal
 from fleetbot.web.tasks import Seq
 
@@ -65,17 +56,13 @@ class EventCalls:
     ) -> None:
         self._streams = Streams(fleet, quiet_seconds, write_seconds)
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path=f"/{wire.API}/events",
-                who=Who.READER,
-                summary="Follow the journal; `Last-Event-ID` takes the stream up where it broke.",
-                body=NoBody,
-                query=FeedQuery,
-                answer=wire.EventView,
-                handler=self.follow,
+            reader_gets(
+                f"/{wire.API}/events",
+                self.follow,
+                "Follow the journal; `Last-Event-ID` takes the stream up where it broke.",
+                sends=wire.EventView,
                 media=EVENT_STREAM,
                 headers=(LAST_EVENT_ID,),
                 refusals=(Code.BUSY,),

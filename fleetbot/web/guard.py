@@ -25,7 +25,7 @@ from fleetbot.store.identities import Enrolment
 from fleetbot.web.bodies import Bodies, check_encoding
 from fleetbot.web.crowd import Crowd
 from fleetbot.web.decoding import decode_json, decode_query
-from fleetbot.web.endpoint import JSON, NOBODY, AnyCall, AnyEndpoint, Call, NoBody, WaitQuery, Who
+from fleetbot.web.endpoint import JSON, NOBODY, AnyCall, Call, Endpoint, NoBody, WaitQuery, Who
 from fleetbot.web.problems import Code, Refusal, explain, problem, respond
 
 log = log_of("fleetbot.web")
@@ -117,7 +117,7 @@ class Guard:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def protect(self, endpoint: AnyEndpoint) -> Handler:
+    def protect(self, endpoint: Endpoint) -> Handler:
         """The endpoint as aiohttp calls it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -143,7 +143,7 @@ class Guard:
 
         return handle
 
-    def _check_lead(self, endpoint: AnyEndpoint) -> None:
+    def _check_lead(self, endpoint: Endpoint) -> None:
         if endpoint.path not in ALWAYS and not self._leads():
             raise Refusal(Code.STANDBY, "Another orchestrator may lead by now: try again shortly.")
 
@@ -164,7 +164,7 @@ class Guard:
         except TimeoutError:
             return False
 
-    async def _serve(self, endpoint: AnyEndpoint, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         caller = await self._authenticate(endpoint.who, request)
         if endpoint.who in (Who.ANYONE, Who.FORGE):
             return await self._let_in(endpoint, request, caller)
@@ -173,7 +173,7 @@ class Guard:
             return await self._let_in(endpoint, request, caller)
 
     async def _let_in(
-        self, endpoint: AnyEndpoint, request: web.Request, caller: _Caller
+        self, endpoint: Endpoint, request: web.Request, caller: _Caller
     ) -> web.StreamResponse:
         _check_path(request)
         query = decode_query(request.query, endpoint.query, endpoint.repeatable)
@@ -224,7 +224,7 @@ class Guard:
             operates=self._access.may_operate(token),
         )
 
-    async def _read(self, endpoint: AnyEndpoint, request: web.Request, caller: _Caller) -> bytes:
+    async def _read(self, endpoint: Endpoint, request: web.Request, caller: _Caller) -> bytes:
         """The body. Forgejo's proves itself: what could not is not read."""
         check_encoding(request)
         if endpoint.who is Who.ANYONE:
@@ -293,7 +293,7 @@ def bearer(request: web.Request) -> str:
 # what is asked
 
 
-def _body(endpoint: AnyEndpoint, raw: bytes) -> Any:
+def _body(endpoint: Endpoint, raw: bytes) -> Any:
     """The message; only where nothing needs to be said may nothing be sent."""
     if endpoint.body is bytes:
         return raw
@@ -302,7 +302,7 @@ def _body(endpoint: AnyEndpoint, raw: bytes) -> Any:
     return decode_json(raw or b"{}", endpoint.body)
 
 
-def _headers(endpoint: AnyEndpoint, request: web.Request) -> dict[str, str]:
+def _headers(endpoint: Endpoint, request: web.Request) -> dict[str, str]:
     found = {}
     for header in endpoint.headers:
         value = request.headers.get(header.name)
@@ -328,7 +328,7 @@ def _check_path(request: web.Request) -> None:
 _ANSWERED = CIMultiDict({"Content-Type": JSON, "Cache-Control": "no-store"})
 
 
-def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
+def _respond(endpoint: Endpoint, answer: object) -> web.StreamResponse:
     if isinstance(answer, web.StreamResponse):
         return answer
     if answer is None:
@@ -337,7 +337,7 @@ def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
     return web.Response(body=body, status=endpoint.status, headers=_ANSWERED.copy())
 
 
-def _explained(error: Exception, endpoint: AnyEndpoint) -> wire.Problem:
+def _explained(error: Exception, endpoint: Endpoint) -> wire.Problem:
     found = explain(error)
     if found is None:
         log.error("%s %s failed", endpoint.method, endpoint.path, exc_info=error)

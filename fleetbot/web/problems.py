@@ -43,6 +43,9 @@ class Code(StrEnum):
     STANDBY = "standby"
 
 
+FORGE_FAILS = (Code.FORGE_REFUSED, Code.FORGE_UNAVAILABLE)
+"""Of a call for which Forgejo is asked."""
+
 STATUS: Mapping[Code, HTTPStatus] = {
     Code.MALFORMED: HTTPStatus.BAD_REQUEST,
     Code.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,

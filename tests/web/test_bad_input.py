@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from yarl import URL
 
-from fleetbot.web.endpoint import AnyEndpoint, Who
+from fleetbot.web.endpoint import Endpoint, Who
 from fleetbot.web.webhooks import LARGEST_DELIVERY
 from tests.store.backend import SqliteBackend
 from tests.web.site import ENROL, OPERATOR, READER, Caller, Site, signature
@@ -21,7 +21,7 @@ KEY = {"Idempotency-Key": "k"}
 OPEN = (Who.ANYONE, Who.FORGE)
 
 
-def address(endpoint: AnyEndpoint) -> str:
+def address(endpoint: Endpoint) -> str:
     return re.sub(r"{\w+}", "unknown", endpoint.path)
 
 
@@ -37,11 +37,11 @@ async def callers(site: Site) -> dict[Who, Caller]:
     }
 
 
-def guarded(site: Site) -> list[AnyEndpoint]:
+def guarded(site: Site) -> list[Endpoint]:
     return [endpoint for endpoint in site.api.endpoints if endpoint.who not in OPEN]
 
 
-def with_message(site: Site) -> list[AnyEndpoint]:
+def with_message(site: Site) -> list[Endpoint]:
     return [e for e in guarded(site) if e.takes_body]
 
 
@@ -307,5 +307,5 @@ async def test_tokens_never_reach_the_log(site: Site, caplog: pytest.LogCaptureF
         assert token not in caplog.text
 
 
-def _fields(endpoint: AnyEndpoint) -> tuple[msgspec.structs.FieldInfo, ...]:
+def _fields(endpoint: Endpoint) -> tuple[msgspec.structs.FieldInfo, ...]:
     return msgspec.structs.fields(endpoint.body)

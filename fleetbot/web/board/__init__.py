@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -20,13 +19,12 @@ from fleetbot.web.crowd import Crowd
 from fleetbot.web.endpoint import (
     EVENT_STREAM,
     JSON,
-    AnyEndpoint,
     Call,
     Endpoint,
     NoBody,
     NoQuery,
     Query,
-    Who,
+    viewer_gets,
 )
 from fleetbot.web.events import LAST_EVENT_ID, FeedQuery, Streams, message
 from fleetbot.web.problems import Code
@@ -58,50 +56,41 @@ class BoardCalls:
         self._streams = Streams(board.fleet, quiet_seconds)
         self._crowd = Crowd(MOST_STREAMS, "streams of the board")
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
-        read = partial(self._reading, body=NoBody, who=Who.VIEWER, kept=KEPT)
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
             *self._pages.endpoints(),
             *self._sessions.endpoints(),
-            read(
-                path=BOARD,
-                summary="The fleet at a glance, as the board shows it.",
-                query=NoQuery,
-                answer=wire.BoardFleet,
-                handler=self.glance,
+            viewer_gets(
+                BOARD,
+                self.glance,
+                "The fleet at a glance, as the board shows it.",
+                sends=wire.BoardFleet,
+                kept=KEPT,
             ),
-            read(
-                path=f"{BOARD}/tasks",
-                summary="A page of one of the board's lists.",
-                query=ListQuery,
-                answer=wire.BoardTasks,
-                handler=self.tasks,
+            viewer_gets(
+                f"{BOARD}/tasks",
+                self.tasks,
+                "A page of one of the board's lists.",
+                sends=wire.BoardTasks,
+                kept=KEPT,
             ),
-            read(
-                path=f"{BOARD}/tasks/{{task}}",
-                summary="A task's whole story, and what verified it.",
-                query=NoQuery,
-                answer=wire.BoardStory,
-                handler=self.story,
-                refusals=(Code.NOT_FOUND,),
+            viewer_gets(
+                f"{BOARD}/tasks/{{task}}",
+                self.story,
+                "A task's whole story, and what verified it.",
+                sends=wire.BoardStory,
+                kept=KEPT,
             ),
-            Endpoint(
-                method="GET",
-                path=f"{BOARD}/events",
-                who=Who.VIEWER,
-                summary="Follow what happens, in words; resumable as `GET events` is.",
-                body=NoBody,
-                query=FeedQuery,
-                answer=wire.BoardEvent,
-                handler=self.follow,
+            viewer_gets(
+                f"{BOARD}/events",
+                self.follow,
+                "Follow what happens, in words; resumable as `GET events` is.",
+                sends=wire.BoardEvent,
                 media=EVENT_STREAM,
                 headers=(LAST_EVENT_ID,),
                 refusals=(Code.BUSY,),
             ),
         )
-
-    def _reading(self, **fields: Any) -> AnyEndpoint:
-        return Endpoint(method="GET", **fields)
 
     def close(self) -> None:
         self._streams.close()

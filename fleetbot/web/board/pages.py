@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.endpoint import Call, Endpoint, NoBody, NoQuery, anyone_gets
 from fleetbot.web.problems import Code, Refusal
 
 _TYPES = {
@@ -40,43 +40,29 @@ class Pages:
     def __init__(self, frames: Sequence[str]) -> None:
         self._policy = policy_of(frames)
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path="/board",
-                who=Who.ANYONE,
-                summary="Leads to the board's page.",
-                body=NoBody,
-                query=NoQuery,
-                answer=type(None),
-                handler=self.lead,
+            anyone_gets(
+                "/board",
+                self.lead,
+                "Leads to the board's page.",
                 moved="To `board/`.",
             ),
-            Endpoint(
-                method="GET",
-                path="/board/",
-                who=Who.ANYONE,
-                summary="The board's page, for browsers.",
-                body=NoBody,
-                query=NoQuery,
-                answer=str,
-                handler=self.index,
+            anyone_gets(
+                "/board/",
+                self.index,
+                "The board's page, for browsers.",
+                sends=str,
                 media="text/html",
                 kept=_KEPT,
             ),
-            Endpoint(
-                method="GET",
-                path="/board/{file}",
-                who=Who.ANYONE,
-                summary="What the board's page is made of.",
-                body=NoBody,
-                query=NoQuery,
-                answer=str,
-                handler=self.file,
+            anyone_gets(
+                "/board/{file}",
+                self.file,
+                "What the board's page is made of.",
+                sends=str,
                 media="*/*",
                 kept=_KEPT,
-                refusals=(Code.NOT_FOUND,),
             ),
         )
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.services.board.board import Board
-from fleetbot.web.endpoint import JSON, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.endpoint import JSON, Call, Endpoint, NoBody, NoQuery, Who
 from fleetbot.web.guard import SESSION_COOKIE
 from fleetbot.web.problems import Code, Refusal
 
@@ -20,30 +20,25 @@ class SessionCalls:
     def __init__(self, board: Board) -> None:
         self._board = board
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
             Endpoint(
-                method="POST",
-                path=SESSION,
-                who=Who.ANYONE,
-                summary="Exchange what stands in a link, which is good once, or a reader's token,"
+                "POST",
+                Who.ANYONE,
+                SESSION,
+                self.open,
+                "Exchange what stands in a link, which is good once, or a reader's token,"
                 " for the board's session: a cookie.",
-                body=wire.BoardSessionRequest,
-                query=NoQuery,
-                answer=wire.BoardViewer,
-                handler=self.open,
+                sends=wire.BoardViewer,
                 refusals=(Code.FORBIDDEN,),
                 limit=8192,
             ),
             Endpoint(
-                method="DELETE",
-                path=SESSION,
-                who=Who.ANYONE,
-                summary="Have the browser forget its session.",
-                body=NoBody,
-                query=NoQuery,
-                answer=type(None),
-                handler=self.leave,
+                "DELETE",
+                Who.ANYONE,
+                SESSION,
+                self.leave,
+                "Have the browser forget its session.",
                 empty="Done.",
                 refusals=(Code.FORBIDDEN,),
             ),
