@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,6 +11,7 @@ from fleetbot import wire
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import TaskId
 from fleetbot.services.board.board import Board, Shelf
+from fleetbot.web.board.kept import Kept
 from fleetbot.web.board.pages import Pages
 from fleetbot.web.board.sessions import SessionCalls
 from fleetbot.web.crowd import Crowd
@@ -127,10 +126,5 @@ class BoardCalls:
 
 
 def _revalidated(call: Call[Any, Any], answer: wire.Answer) -> web.Response:
-    """The answer, or that it is what the caller has."""
-    body = msgspec.json.encode(answer)
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
-    if call.request.headers.get("If-None-Match") == tag:
-        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return web.Response(body=body, content_type=JSON, headers=headers)
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
+    return Kept.of(msgspec.json.encode(answer), JSON).answer(call.request, headers)

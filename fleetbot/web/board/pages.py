@@ -6,15 +6,14 @@ to the browser (Content Security Policy Level 3).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from http import HTTPStatus
 from importlib import resources
-from typing import NamedTuple
 
 from aiohttp import web
 
+from fleetbot.web.board.kept import Kept
 from fleetbot.web.endpoint import Call, Endpoint, NoBody, NoQuery, anyone_gets
 from fleetbot.web.problems import Code, Refusal
 
@@ -26,12 +25,6 @@ _TYPES = {
 }
 _INDEX = "index.html"
 _KEPT = "It is what the caller has, by its ETag."
-
-
-class _File(NamedTuple):
-    body: bytes
-    media: str
-    tag: str
 
 
 class Pages:
@@ -82,7 +75,6 @@ class Pages:
         if found is None:
             raise Refusal(Code.NOT_FOUND, f"The board has no {name}.", field="file")
         headers = {
-            "ETag": found.tag,
             "Cache-Control": "no-cache",
             "Content-Security-Policy": self._policy,
             "Referrer-Policy": "no-referrer",
@@ -90,22 +82,18 @@ class Pages:
             "Cross-Origin-Resource-Policy": "same-origin",
             "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         }
-        if call.request.headers.get("If-None-Match") == found.tag:
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return web.Response(
-            body=found.body, content_type=found.media, charset="utf-8", headers=headers
-        )
+        return found.answer(call.request, headers)
 
     @cached_property
-    def _files(self) -> dict[str, _File]:
+    def _files(self) -> dict[str, Kept]:
         """All of them, read when the first is asked for."""
         folder = resources.files("fleetbot.web.board") / "static"
-        return {file.name: _file(file.name, file.read_bytes()) for file in folder.iterdir()}
+        return {file.name: _kept(file.name, file.read_bytes()) for file in folder.iterdir()}
 
 
-def _file(name: str, body: bytes) -> _File:
-    suffix = name[name.rindex(".") :]
-    return _File(body, _TYPES[suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+def _kept(name: str, body: bytes) -> Kept:
+    media = _TYPES[name[name.rindex(".") :]]
+    return Kept.of(body, f"{media}; charset=utf-8")
 
 
 def policy_of(frames: Sequence[str]) -> str:

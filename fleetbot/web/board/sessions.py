@@ -60,8 +60,8 @@ class SessionCalls:
         )
 
     async def leave(self, call: Call[NoBody, NoQuery]) -> web.Response:
-        _check_origin(call.request)
         """Of a tab or of a widget: a browser keeps the two apart, and does not say which it is."""
+        _check_origin(call.request)
         response = web.Response(status=HTTPStatus.NO_CONTENT)
         for framed in (False, True):
             response.headers.add("Set-Cookie", _cookie(call.request, "", 0, framed=framed))

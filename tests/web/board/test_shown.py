@@ -112,9 +112,14 @@ async def test_what_has_not_changed_is_not_sent_again(site: Site, scene: Scene) 
     for path in (BOARD, f"{BOARD}/tasks", f"{BOARD}/tasks/{found['asks']}"):
         first = await site.reader.get(path)
         assert first.headers["Cache-Control"] == "private, no-cache"
-        sent = {"If-None-Match": first.headers["ETag"]}
-        again = await site.reader.call("GET", path, headers=sent)
-        assert (again.status, again.body) == (304, "")
+        tag = first.headers["ETag"]
+        for known in (tag, f"W/{tag}", f'"another", {tag}', "*"):
+            sent = {"If-None-Match": known}
+            again = await site.reader.call("GET", path, headers=sent)
+            assert (again.status, again.body, again.headers["ETag"]) == (304, "", tag)
+        for other in ('"another"', f'{tag[:-2]}x"', tag.strip('"'), ""):
+            sent = {"If-None-Match": other}
+            assert (await site.reader.call("GET", path, headers=sent)).status == 200
 
 
 @asynccontextmanager
