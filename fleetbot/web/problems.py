@@ -128,6 +128,7 @@ def respond(problem: wire.Problem, headers: Mapping[str, str] | None = None) -> 
         content_type=PROBLEM_JSON,
         headers=headers,
     )
+    response.headers.setdefault("Cache-Control", "no-store")  # else a 404 may be, for a while
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     if problem.status == HTTPStatus.UNAUTHORIZED:
