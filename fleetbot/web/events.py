@@ -79,7 +79,8 @@ class EventCalls:
 class Streams:
     """Streams of the journal, to so many readers at most. `quiet_seconds`: after so much silence a
     comment is sent, so that proxies keep the line. `write_seconds`: how long a reader may take
-    nothing.
+    nothing. `misses_none`: who knows of events that are not there is refused, as of another journal
+    than this; else they hear what comes.
     """
 
     def __init__(
@@ -88,11 +89,14 @@ class Streams:
         quiet_seconds: float = 15,
         write_seconds: float = WRITE_SECONDS,
         most: int = MOST_STREAMS,
+        *,
+        misses_none: bool = True,
     ) -> None:
         self._fleet = fleet
         self._quiet = quiet_seconds
         self._patience = write_seconds
         self._most = most
+        self._misses_none = misses_none
         self._readers: set[_Reader] = set()
         self._closed = False
         fleet.listen(self._on_lines)
@@ -123,12 +127,15 @@ class Streams:
             self._readers.discard(reader)
 
     async def _beginning(self, call: Call[NoBody, FeedQuery]) -> int:
-        if known := call.headers.get(LAST_EVENT_ID.name):
-            return int(known)
-        if call.query.after is not None:
-            return call.query.after
         await self._fleet.start()
-        return self._fleet.state.seq
+        end = self._fleet.state.seq
+        name, known = "after", call.query.after
+        if last := call.headers.get(LAST_EVENT_ID.name):
+            name, known = LAST_EVENT_ID.name, int(last)
+        if known is not None and known > end and self._misses_none:
+            detail = f"{name} is {known}, and the journal ends with {end}: begin anew from there."
+            raise Refusal(Code.INVALID, detail, field=name)
+        return end if known is None else min(known, end)
 
     async def _stream(
         self,

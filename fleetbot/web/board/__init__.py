@@ -52,7 +52,7 @@ class BoardCalls:
         self._board = board
         self._pages = Pages(board.frames)
         self._sessions = SessionCalls(board)
-        self._streams = Streams(board.fleet, quiet_seconds)
+        self._streams = Streams(board.fleet, quiet_seconds, misses_none=False)
         self._crowd = Crowd(MOST_STREAMS, "streams of the board")
 
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -172,6 +172,16 @@ async def test_events_come_in_words_and_are_taken_up_where_they_broke(
     assert told == ["given to claude-1", "claude-1 began"]
 
 
+async def test_a_page_that_knows_of_another_journal_hears_what_comes(
+    site: Site, scene: Scene
+) -> None:
+    await scene.knows(REPO)
+    async with following(site, after=site.fleet.state.seq + 1_000) as stream:
+        await scene.agent(CLAUDE)
+        (event,) = await blocks(stream, 1)
+    assert event["says"] == "has told what it can do"
+
+
 async def test_events_of_others_only_move_on_where_the_stream_is(site: Site, scene: Scene) -> None:
     await scene.knows(REPO, OTHER)
     ada = await visitor(site)
