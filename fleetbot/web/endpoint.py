@@ -179,6 +179,12 @@ class Endpoint:
         shapes = fields(self.query).items()
         return frozenset(name for name, shape in shapes if shape.get("type") == "array")
 
+    @property
+    def own(self) -> tuple[Code, ...]:
+        """The problems that follow from what it is about; what a path names may not be there."""
+        named = (Code.NOT_FOUND,) if "{" in self.path else ()
+        return tuple(dict.fromkeys((*named, *self.refusals)))
+
     def codes(self) -> tuple[Code, ...]:
         """Every problem that this endpoint may answer with."""
         found: list[Code] = []
@@ -188,9 +194,7 @@ class Endpoint:
             found.append(Code.FORBIDDEN)
         if self.takes_body:
             found += [Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_ENCODING, Code.TOO_SLOW]
-        if "{" in self.path:
-            found.append(Code.NOT_FOUND)
-        found += [Code.INVALID, *self.refusals, Code.STANDBY, Code.UNAVAILABLE, Code.INTERNAL]
+        found += [Code.INVALID, *self.own, Code.STANDBY, Code.UNAVAILABLE, Code.INTERNAL]
         return tuple(dict.fromkeys(found))
 
 

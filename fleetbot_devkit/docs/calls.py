@@ -119,7 +119,7 @@ def _answers(endpoint: Endpoint, operation: Shape) -> Iterator[tuple[str, str]]:
             if "content" not in response:
                 yield status, response["description"]
     by_status: dict[int, list[str]] = {}
-    for refusal in endpoint.refusals:
+    for refusal in endpoint.own:
         by_status.setdefault(STATUS[refusal].value, []).append(refusal)
     for number, its in sorted(by_status.items()):
         yield str(number), f"the [problem](#problems) {codes(its)}"
