@@ -33,7 +33,6 @@ RepoText = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_.-]+$(?!\n)", description="owner/name"),
 ]
-IdText = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)", description="an id, as it was given")]
 
 
 class TasksQuery(Query, frozen=True):
@@ -41,7 +40,7 @@ class TasksQuery(Query, frozen=True):
     repo: RepoText | None = None
     agent: wire.AgentNameText | None = None
     limit: Limit = 100
-    before: IdText | None = None
+    before: wire.IdText | None = None
 
 
 class PageQuery(Query, frozen=True):

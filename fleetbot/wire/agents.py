@@ -17,6 +17,7 @@ from fleetbot.wire.base import (
     CapabilityText,
     CommitSha,
     Concurrency,
+    IdText,
     LongText,
     Message,
     Millis,
@@ -227,7 +228,7 @@ class ArtifactClaim(Message, frozen=True):
 class ReceiptRequest(Message, frozen=True):
     """`POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt."""
 
-    run: ShortText
+    run: IdText
     pull_request: Number
     branch: ShortText
     head: CommitSha
@@ -286,7 +287,13 @@ class AskRequest(Message, frozen=True):
     the run, where there is one. After `expires_seconds` nobody waits for the answer any more.
     """
 
-    id: ShortText
+    id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^\x00-\x1f\x7f]{1,200}$(?!\n)",
+            description="1 to 200 characters, none of them a control character",
+        ),
+    ]
     kind: Literal["permission", "question"]
     title: ShortText
     request: dict[str, Any] = msgspec.field(default_factory=dict)

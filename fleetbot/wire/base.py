@@ -31,6 +31,7 @@ Millis = Annotated[
     int, Meta(ge=0, le=2**53, description="milliseconds since the beginning of 1970")
 ]
 Number = Annotated[int, Meta(ge=1, le=2**31 - 1, description="the number Forgejo gave it")]
+IdText = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)", description="an id, as it was given")]
 ShortText = Annotated[str, Meta(max_length=200)]
 PathText = Annotated[str, Meta(max_length=1000)]
 LongText = Annotated[str, Meta(max_length=20_000)]

@@ -10,7 +10,7 @@ from fleetbot.domain.model import Behavior, TaskState
 from fleetbot.domain.pulls import PullState, RoundKind
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.waits import WaitReason
-from fleetbot.wire.base import AgentNameText, Answer, LongText, Message, Number, ShortText
+from fleetbot.wire.base import AgentNameText, Answer, IdText, LongText, Message, Number, ShortText
 from fleetbot.wire.machine import MachineReport
 from fleetbot.wire.usage import UsageView
 
@@ -206,7 +206,7 @@ class QueueRequest(Message, frozen=True):
     """`POST tasks/{task}/queue`: the task of the same repository that it is to wait for; null: for
     none any more."""
 
-    behind: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)")] | None
+    behind: IdText | None
 
 
 class TaskView(Answer, frozen=True):

@@ -41,7 +41,7 @@ class ListQuery(Query, frozen=True):
     list: Shelf = Shelf.WORKING
     repo: RepoText | None = None
     issue: wire.Number | None = None
-    after: str = ""
+    after: wire.IdText | None = None
     limit: Limit = 50
 
 
@@ -98,11 +98,11 @@ class BoardCalls:
         return _revalidated(call, await self._board.at_a_glance(call.viewer))
 
     async def tasks(self, call: Call[NoBody, ListQuery]) -> web.Response:
-        query, repo = call.query, call.query.repo or ""
+        query, repo, after = call.query, call.query.repo or "", call.query.after or ""
         if query.issue is not None:
             found = await self._board.of_issue(call.viewer, repo, query.issue)
         else:
-            found = await self._board.tasks(call.viewer, query.list, repo, query.after, query.limit)
+            found = await self._board.tasks(call.viewer, query.list, repo, after, query.limit)
         return _revalidated(call, found)
 
     async def story(self, call: Call[NoBody, NoQuery]) -> web.Response:

@@ -51,17 +51,22 @@ async def test_many_tasks_come_page_by_page(site: Site, scene: Scene) -> None:
         await scene.task(issue, f"Task {issue}")
     for shelf in ("queued", "all"):
         seen: list[int] = []
-        after = ""
+        after: dict[str, str] = {}
         while True:
-            page = (await site.reader.get(f"{BOARD}/tasks", list=shelf, after=after)).body
+            page = (await site.reader.get(f"{BOARD}/tasks", list=shelf, **after)).body
             seen += [task["issue"] for task in page["tasks"]]
-            if not (after := page["next"] or ""):
+            if page["next"] is None:
                 break
+            after = {"after": page["next"]}
         expected = range(1, 121) if shelf == "queued" else range(120, 0, -1)
         assert sorted(seen) == sorted(expected)
         assert len(seen) == 120
-    wrong = await site.reader.get(f"{BOARD}/tasks", list="queued", after="x")
-    wrong.refuses(422, "invalid", "after")
+    for wrong in ("x", "", "\0", "9" * 20, "9" * 5_000, "٣"):
+        answer = await site.reader.get(f"{BOARD}/tasks", list="queued", after=wrong)
+        answer.refuses(422, "invalid", "after")
+    for wrong in ("", "\0", "x" * 201, "٣"):
+        answer = await site.reader.get(f"{BOARD}/tasks", list="done", after=wrong)
+        answer.refuses(422, "invalid", "after")
 
 
 async def test_the_tasks_of_an_issue_are_found(site: Site, scene: Scene) -> None:
