@@ -69,8 +69,14 @@ class SessionCalls:
 
 
 def _check_origin(request: web.Request) -> None:
-    """Browsers say which page asks; no other page may let somebody in, or out."""
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    """Browsers say which page asks; no other page may let somebody in, or out.
+
+    Without https they do not say it. What another page sends then without that we are asked first,
+    and refuse, is a form or a text, never JSON (Fetch, "CORS-preflight fetch").
+    """
+    is_another = request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    may_be_another = "Origin" in request.headers and request.content_type != JSON
+    if is_another or (request.method == "POST" and may_be_another):
         raise Refusal(Code.FORBIDDEN, "Only the board itself may ask for this.")
 
 
