@@ -62,7 +62,7 @@ def _reason(error: Exception) -> str:
             return "it is not UTF-8"
         case RecursionError():
             return "it is nested too deeply"
-    text = str(error)
+    text = str(error).removeprefix("JSON is malformed: ")
     return text[:1].lower() + text[1:]
 
 
@@ -119,8 +119,8 @@ def _invalid(error: msgspec.ValidationError, kind: type, whole: str) -> Refusal:
     if missing := re.search(r"missing required field `([^`]+)`", said):
         field = _join(where, missing[1])
         return Refusal(Code.INVALID, f"{field} is missing: give it.", field=field)
-    if unknown := re.search(r"unknown field `([^`]+)`", said):
-        field = _join(where, unknown[1][:_SHOWN])
+    if unknown := re.search(r"unknown field `([^`]*)`", said):
+        field = _join(where, unknown[1][:_SHOWN] or '""')
         known = ", ".join(_shape(kind, where).get("properties", {})) or "none"
         return Refusal(Code.INVALID, f"{field} is not known here; known: {known}.", field=field)
     if said[:1].islower():  # a rule of our own, which names its field and the bound
