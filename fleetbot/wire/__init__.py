@@ -78,18 +78,8 @@ from fleetbot.wire.people import (
     AskList,
     AskView,
     AssignRequest,
-    DeadLetterList,
-    DeadLetterView,
-    DeliveryAnswer,
-    DoctorAnswer,
     EnrolmentAnswer,
-    EventList,
-    EventView,
-    FindingView,
-    Health,
     LandRequest,
-    LeadAnswer,
-    LettersMoved,
     MessageRequest,
     NewTaskRequest,
     PauseList,
@@ -102,13 +92,25 @@ from fleetbot.wire.people import (
     TaskList,
     TaskView,
     UnwellView,
+    WaitingView,
+)
+from fleetbot.wire.rounds import FailedCheck, ReplyClaim, ReviewThread, RoundBrief, SaidWords
+from fleetbot.wire.service import (
+    DeadLetterList,
+    DeadLetterView,
+    DeliveryAnswer,
+    DoctorAnswer,
+    EventList,
+    EventView,
+    FindingView,
+    Health,
+    LeadAnswer,
+    LettersMoved,
     UsageAnswer,
     UsageRow,
-    WaitingView,
     WebhookList,
     WebhookView,
 )
-from fleetbot.wire.rounds import FailedCheck, ReplyClaim, ReviewThread, RoundBrief, SaidWords
 from fleetbot.wire.usage import UsageReport, UsageView
 
 __all__ = [
