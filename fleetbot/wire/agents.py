@@ -22,6 +22,7 @@ from fleetbot.wire.base import (
     Message,
     Millis,
     Number,
+    PartText,
     PathText,
     ShortText,
     one_of,
@@ -287,13 +288,7 @@ class AskRequest(Message, frozen=True):
     the run, where there is one. After `expires_seconds` nobody waits for the answer any more.
     """
 
-    id: Annotated[
-        str,
-        Meta(
-            pattern=r"^[^\x00-\x1f\x7f]{1,200}$(?!\n)",
-            description="1 to 200 characters, none of them a control character",
-        ),
-    ]
+    id: PartText
     kind: Literal["permission", "question"]
     title: ShortText
     request: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
@@ -105,6 +106,12 @@ async def test_a_link_is_good_once(site: Site) -> None:
 
     assert "used before" in told
     assert "!fleet board" in told
+
+
+async def test_a_link_is_good_once_however_many_come_at_once(site: Site) -> None:
+    key = await link(site)
+    answers = await asyncio.gather(*(exchange(site, key) for _ in range(8)))
+    assert sorted(answer.status for answer in answers) == [200, *[403] * 7]
 
 
 async def test_a_link_is_good_for_minutes(site: Site) -> None:
