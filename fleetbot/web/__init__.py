@@ -8,7 +8,6 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from fleetbot import wire
@@ -34,6 +33,7 @@ from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
 from fleetbot.web.board import BoardCalls
 from fleetbot.web.doctor import DoctorCalls
+from fleetbot.web.elsewhere import everywhere, handler, health_route
 from fleetbot.web.endpoint import EVENT_STREAM, Call, Endpoint
 from fleetbot.web.events import EventCalls
 from fleetbot.web.guard import Guard, Handler
@@ -48,6 +48,9 @@ from fleetbot.web.talks import TalkCalls
 from fleetbot.web.tasks import TaskCalls
 from fleetbot.web.usage import UsageCalls
 from fleetbot.web.webhooks import WebhookCalls
+
+_NOTHING_HERE = "There is nothing at this path; /openapi.json of this plugin lists what there is."
+_CHANGING = "A new configuration is taking over: try again shortly."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +149,7 @@ class WebApi:
         for endpoint in self.endpoints:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes = [route for here in by_path.values() for route in self._at_path(here)]
-        return [*routes, web.route("*", r"/{tail:[\s\S]*}", _nothing_here)]
+        return [*routes, everywhere(problem(Code.NOT_FOUND, _NOTHING_HERE))]
 
     def _at_path(self, endpoints: Iterable[Endpoint]) -> Iterator[web.RouteDef]:
         allowed: set[str] = set()
@@ -195,36 +198,19 @@ def _once_durable(fleet: Fleet, endpoint: Endpoint) -> Endpoint:
 
 
 def _refuse_method(allowed: str) -> Handler:
-    async def refuse(request: web.Request) -> web.Response:
+    def refuse(request: web.Request) -> web.Response:
         detail = f"{request.method} does not work here: use {allowed}."
         return respond(problem(Code.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
 
-    return refuse
-
-
-async def _nothing_here(request: web.Request) -> web.Response:
-    detail = "There is nothing at this path; /openapi.json of this plugin lists what there is."
-    return respond(problem(Code.NOT_FOUND, detail))
+    return handler(refuse)
 
 
 def changing_routes() -> list[web.RouteDef]:
     """While a new configuration takes over: whoever calls comes again."""
-
-    async def refuse(request: web.Request) -> web.Response:
-        detail = "A new configuration is taking over: try again shortly."
-        return respond(problem(Code.UNAVAILABLE, detail))
-
-    return [web.route("*", r"/{tail:[\s\S]*}", refuse)]
+    return [everywhere(problem(Code.UNAVAILABLE, _CHANGING))]
 
 
 def unconfigured_routes(message: str, version: str) -> list[web.RouteDef]:
     """While there is no valid configuration: each call is told so, and `message`, what is wrong."""
-
-    async def healthz(request: web.Request) -> web.Response:
-        health = wire.Health(status="degraded", checks={"configuration": message}, version=version)
-        return web.json_response(body=msgspec.json.encode(health))
-
-    async def refuse(request: web.Request) -> web.Response:
-        return respond(problem(Code.NOT_CONFIGURED, message))
-
-    return [web.get("/healthz", healthz), web.route("*", r"/{tail:[\s\S]*}", refuse)]
+    health = wire.Health(status="degraded", checks={"configuration": message}, version=version)
+    return [health_route(health), everywhere(problem(Code.NOT_CONFIGURED, message))]

@@ -22,7 +22,7 @@ from fleetbot.logs import about, also, log_of, subject
 from fleetbot.services.access import Access
 from fleetbot.services.passes import Passes, Viewer
 from fleetbot.store.identities import Enrolment
-from fleetbot.web.bodies import Bodies, check_encoding
+from fleetbot.web.bodies import Bodies, check_encoding, leave_packed
 from fleetbot.web.crowd import Crowd
 from fleetbot.web.decoding import decode_json, decode_query
 from fleetbot.web.endpoint import JSON, NOBODY, AnyCall, Call, Endpoint, NoBody, WaitQuery, Who
@@ -84,6 +84,7 @@ class _Caller:
 
 
 _NOBODY = _Caller()
+_UNPROVEN = (Who.ANYONE, Who.FORGE)
 
 
 class Guard:
@@ -135,10 +136,11 @@ class Guard:
             except Exception as error:  # also a bug has to be answered, and must not say more
                 found = _explained(error, endpoint)
                 response, code = respond(found), found.code
-                await _leave_packed(request, response)
             finally:
                 self._end()
             self._count(endpoint.method, endpoint.path, response.status, code)
+            if endpoint.who in _UNPROVEN or response.status == HTTPStatus.UNAUTHORIZED:
+                await leave_packed(request, response)
             return response
 
         return handle
@@ -166,7 +168,7 @@ class Guard:
 
     async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         caller = await self._authenticate(endpoint.who, request)
-        if endpoint.who in (Who.ANYONE, Who.FORGE):
+        if endpoint.who in _UNPROVEN:
             return await self._let_in(endpoint, request, caller)
         also(agent=caller.agent)
         with self._requests.one_of(caller.name):
@@ -263,19 +265,6 @@ async def _while_awaited(call: AnyCall, answering: Awaitable[Any]) -> Any:
         return task.result()
     finally:
         task.cancel()
-
-
-async def _leave_packed(request: web.Request, response: web.Response) -> None:
-    """Hang up on a caller who has proven nothing, where a packed body is left over.
-
-    aiohttp would go on reading, and so unpack for nobody what may grow a thousandfold
-    (`web_protocol.RequestHandler.start`, "lingering").
-    """
-    is_left = "Content-Encoding" in request.headers and not request.content.is_eof()
-    if is_left and response.status == HTTPStatus.UNAUTHORIZED:
-        await response.prepare(request)
-        await response.write_eof()
-        request.protocol.force_close()
 
 
 def _request_id(request: web.Request) -> str:
