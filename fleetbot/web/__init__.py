@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial, wraps
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from fleetbot import wire
-from fleetbot.fence import Leads, always
-from fleetbot.loops import LoopHealth
 from fleetbot.services import subjects
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.board.board import Board
 from fleetbot.services.dead_letters import DeadLetters
-from fleetbot.services.delays import Delays
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
 from fleetbot.services.pauses import Pauses
-from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.runs import Runs
-from fleetbot.services.sending import Sending
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
-from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
 from fleetbot.web.board import BoardCalls
 from fleetbot.web.doctor import DoctorCalls
@@ -54,16 +47,10 @@ _CHANGING = "A new configuration is taking over: try again shortly."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What the interface stands on.
+class Parts(Sources):
+    """What the interface stands on, beside what its numbers come from. `address`: where it is
+    found. Nothing is answered from memory unless `leads`."""
 
-    `address`: where it is found. `claims_waiting`: how many claims wait at this moment; `loops`:
-    how the loops are getting on; `sending`: how it goes with what is sent to rooms; `synced_at`:
-    when the homeserver last told anything (epoch ms); `database`: the journal's file, if it is one.
-    Nothing is answered from memory unless `leads`.
-    """
-
-    fleet: Fleet
     access: Access
     agents: Agents
     enrolments: Enrolments
@@ -73,42 +60,18 @@ class Parts:
     pauses: Pauses
     intake: Intake
     dead_letters: DeadLetters
-    probe: ForgeProbe
-    webhooks: Webhooks
     webhook_secret: str
     health: Callable[[], Awaitable[wire.Health]]
     doctor: Doctor
     board: Board
-    claims_waiting: Callable[[], int]
-    loops: Callable[[], Sequence[LoopHealth]]
-    version: str
     address: str = ""
-    sending: Callable[[], Sending] = Sending
-    synced_at: Callable[[], int | None] = lambda: None
-    delays: Delays = field(default_factory=Delays)
-    database: Path | None = None
-    leads: Leads = always
 
 
 class WebApi:
     """Make one per configuration, and close it when the plugin stops."""
 
     def __init__(self, parts: Parts) -> None:
-        metrics = Metrics(
-            Sources(
-                fleet=parts.fleet,
-                probe=parts.probe,
-                webhooks=parts.webhooks,
-                version=parts.version,
-                claims_waiting=parts.claims_waiting,
-                loops=parts.loops,
-                sending=parts.sending,
-                synced_at=parts.synced_at,
-                delays=parts.delays,
-                database=parts.database,
-                leads=parts.leads,
-            )
-        )
+        metrics = Metrics(parts)
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
         self._board = BoardCalls(parts.board)
