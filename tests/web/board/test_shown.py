@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ from fleetbot.chat.words.why import why
 from fleetbot.domain import commands as cmd
 from fleetbot.services.passes import Viewer
 from fleetbot.web.board import MOST_STREAMS
-from tests.web.board.scenes import CLAUDE, FORGE, OTHER, SHELL, Scene
+from tests.web.board.scenes import CLAUDE, FORGE, MINUTE, OTHER, SHELL, Scene
 from tests.web.board.test_letting_in import BOARD, Visitor, visitor
 from tests.web.site import HEAD, READER, REPO, Site
 
@@ -110,6 +111,26 @@ async def test_a_story_tells_all_that_happened_in_words(site: Site, scene: Scene
     assert refuted["details"] == ["The diff does not touch `src/hinge.py`.", "CI / lint is red."]
     assert steps[0]["by"] == "ada on Forgejo, by webhook"
     assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
+
+
+async def test_of_a_story_that_is_in_the_archive_it_is_said_how_much(
+    site: Site, scene: Scene, tmp_path: Path
+) -> None:
+    await scene.knows(REPO)
+    task = await scene.task(1, "Mend the door")
+    await scene.does(cmd.CancelTask(task))
+    await scene.task(2, "Mend the window")
+    scene.later(MINUTE)
+    await scene.delivers()
+    await site.store.archive(tmp_path, site.now, site.now, 1)
+    story = (await site.reader.get(f"{BOARD}/tasks/{task}")).body
+    assert (story["archived"], story["steps"]) == (2, [])
+
+    await scene.does(cmd.RetryTask(task))
+    story = (await site.reader.get(f"{BOARD}/tasks/{task}")).body
+    assert (story["archived"], len(story["steps"])) == (2, 1)
+    other = (await site.reader.get(f"{BOARD}/tasks/task-team-app-2")).body
+    assert (other["archived"], len(other["steps"])) == (0, 1)
 
 
 async def test_what_has_not_changed_is_not_sent_again(site: Site, scene: Scene) -> None:
