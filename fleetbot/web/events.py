@@ -79,8 +79,8 @@ class EventCalls:
 class Streams:
     """Streams of the journal, to so many readers at most. `quiet_seconds`: after so much silence a
     comment is sent, so that proxies keep the line. `write_seconds`: how long a reader may take
-    nothing. `misses_none`: who knows of events that are not there is refused, as of another journal
-    than this; else they hear what comes.
+    nothing. `reach`: so many of the last events can be heard again; None: all there are, and who
+    knows of some that are not there is refused, as they would miss others.
     """
 
     def __init__(
@@ -89,14 +89,13 @@ class Streams:
         quiet_seconds: float = 15,
         write_seconds: float = WRITE_SECONDS,
         most: int = MOST_STREAMS,
-        *,
-        misses_none: bool = True,
+        reach: int | None = None,
     ) -> None:
         self._fleet = fleet
         self._quiet = quiet_seconds
         self._patience = write_seconds
         self._most = most
-        self._misses_none = misses_none
+        self._reach = reach
         self._readers: set[_Reader] = set()
         self._closed = False
         fleet.listen(self._on_lines)
@@ -132,10 +131,14 @@ class Streams:
         name, known = "after", call.query.after
         if last := call.headers.get(LAST_EVENT_ID.name):
             name, known = LAST_EVENT_ID.name, int(last)
-        if known is not None and known > end and self._misses_none:
+        if known is None:
+            return end
+        if self._reach is not None:
+            return max(0, end - self._reach, min(known, end))
+        if known > end:
             detail = f"{name} is {known}, and the journal ends with {end}: begin anew from there."
             raise Refusal(Code.INVALID, detail, field=name)
-        return end if known is None else min(known, end)
+        return known
 
     async def _stream(
         self,

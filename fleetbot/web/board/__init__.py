@@ -33,6 +33,8 @@ BOARD = f"/{wire.API}/board"
 KEPT = "It is as it was when the caller got the ETag of its `If-None-Match`."
 MOST_STREAMS = 8
 """Of one viewer: who has so many pages open does not take the places of others."""
+REACH = 2_000
+"""Who was away for longer looks at all anew, and does not have the whole journal read for it."""
 
 
 class ListQuery(Query, frozen=True):
@@ -46,13 +48,13 @@ class ListQuery(Query, frozen=True):
 
 
 class BoardCalls:
-    """`quiet_seconds` as of `Streams`."""
+    """`reach` as of `Streams`."""
 
-    def __init__(self, board: Board, quiet_seconds: float = 15) -> None:
+    def __init__(self, board: Board, reach: int = REACH) -> None:
         self._board = board
         self._pages = Pages(board.frames)
         self._sessions = SessionCalls(board)
-        self._streams = Streams(board.fleet, quiet_seconds, misses_none=False)
+        self._streams = Streams(board.fleet, reach=reach)
         self._crowd = Crowd(MOST_STREAMS, "streams of the board")
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -83,7 +85,7 @@ class BoardCalls:
             viewer_gets(
                 f"{BOARD}/events",
                 self.follow,
-                "Follow what happens, in words; resumable as `GET events` is.",
+                f"Follow what happens, in words; resumable over the last {REACH:,} events.",
                 sends=wire.BoardEvent,
                 media=EVENT_STREAM,
                 headers=(LAST_EVENT_ID,),

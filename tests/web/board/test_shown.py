@@ -10,14 +10,17 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from fleetbot.chat.words.why import why
 from fleetbot.domain import commands as cmd
+from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.passes import Viewer
-from fleetbot.web.board import MOST_STREAMS
+from fleetbot.web.board import MOST_STREAMS, BoardCalls
+from fleetbot.web.guard import Guard
 from tests.web.board.scenes import CLAUDE, FORGE, MINUTE, OTHER, SHELL, Scene
 from tests.web.board.test_letting_in import BOARD, Visitor, visitor
-from tests.web.site import HEAD, READER, REPO, Site
+from tests.web.site import HEAD, READER, REPO, Site, serve
 
 
 async def test_a_wait_is_told_in_the_very_sentence_of_why(site: Site, scene: Scene) -> None:
@@ -206,6 +209,24 @@ async def test_a_page_that_knows_of_another_journal_hears_what_comes(
         await scene.agent(CLAUDE)
         (event,) = await blocks(stream, 1)
     assert event["says"] == "has told what it can do"
+
+
+async def test_the_board_does_not_go_back_to_the_beginning(site: Site, scene: Scene) -> None:
+    """On routes of its own, with a shorter reach: nobody has a long journal read by opening it."""
+    for issue in range(1, 6):
+        await scene.task(issue, f"Task {issue}")
+    calls = BoardCalls(site.board, reach=2)
+    guard = Guard(Access(site.store, TokenSets(reader=(READER,))), "", lambda *answer: None)
+    (endpoint,) = (one for one in calls.endpoints() if one.path == f"{BOARD}/events")
+    sent = {"Authorization": f"Bearer {READER}"}
+    async with (
+        serve([web.get(endpoint.path, guard.protect(endpoint), allow_head=False)]) as url,
+        aiohttp.ClientSession(url) as http,
+        http.get(f"{BOARD}/events?after=0", headers=sent) as stream,
+    ):
+        told = [event["title"] for event in await blocks(stream, 2)]
+        calls.close()
+    assert told == ["Task 4", "Task 5"]
 
 
 async def test_events_of_others_only_move_on_where_the_stream_is(site: Site, scene: Scene) -> None:
