@@ -7,17 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.models import (
-    CombinedStatus,
-    Comment,
-    CommitStatus,
-    Issue,
-    Label,
-    MergeStyle,
-    Object,
-    PullRequest,
-    Repository,
-)
+from fleetbot.forge.git_models import CombinedStatus, CommitStatus
+from fleetbot.forge.models import Comment, Issue, Label, MergeStyle, Object, PullRequest, Repository
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.transport import PAGE_SIZE
 

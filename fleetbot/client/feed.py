@@ -49,8 +49,17 @@ class EventCalls:
                 if response.status != 200:
                     body = await response.read()
                     raise error_of(response.status, response.content_type, body)
-                async for line in response.content:
+                async for line in _lines(response.content):
                     if line.startswith(b"data: "):
                         yield decode(line.removeprefix(b"data: "), wire.EventView)
         except (aiohttp.ClientError, TimeoutError) as problem:
             raise self._http.unreachable(problem) from None
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """However long they are, which aiohttp's own are not; one that was cut off is none."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line

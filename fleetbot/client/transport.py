@@ -60,7 +60,7 @@ class Calls:
         self,
         kind: type[_T],
         path: str,
-        body: object = MappingProxyType({}),
+        body: object = None,
         *,
         key: str = "",
         token: str | None = None,
@@ -70,14 +70,15 @@ class Calls:
     async def _send(
         self,
         path: str,
-        body: object = MappingProxyType({}),
+        body: object = None,
         *,
         key: str = "",
         wait: float = 0,
         token: str | None = None,
     ) -> bytes:
+        """Without a body it says nothing, which is `{}`."""
         headers = {"Idempotency-Key": key} if key else _NOTHING
-        body = dict(body) if isinstance(body, MappingProxyType) else body
+        body = {} if body is None else body
         return await self._ask(
             Request(method="POST", path=path, body=body, headers=headers, wait=wait, token=token)
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fleetbot.forge.git_models import Branch
 from fleetbot.forge.keeping_calls import Protection
-from fleetbot.forge.models import Branch
 
 
 def is_open(branch: Branch) -> str:

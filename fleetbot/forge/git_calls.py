@@ -6,7 +6,7 @@ import base64
 from typing import Literal
 
 from fleetbot.forge.errors import ForgeNotFound, ForgeUnavailable, TooLarge, UnexpectedAnswer
-from fleetbot.forge.models import (
+from fleetbot.forge.git_models import (
     Blob,
     Branch,
     CombinedStatus,

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 from fleetbot.forge.errors import ForgeNotFound
-from fleetbot.forge.models import ChangedFile, Commit, PullRequest
+from fleetbot.forge.git_models import Commit
+from fleetbot.forge.models import ChangedFile, PullRequest
 from fleetbot.forge.paths import path_of, pull_path, repo_path
 from fleetbot.forge.transport import Calls
 

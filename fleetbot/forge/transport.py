@@ -26,18 +26,16 @@ from yarl import URL
 
 from fleetbot import __version__
 from fleetbot.fence import FencedBody, Leads, always
-from fleetbot.forge.decoding import convert
+from fleetbot.forge.decoding import Answer, error_of, json_of, struct_of, total_of
 from fleetbot.forge.errors import (
     ForgeError,
     ForgeUnavailable,
     NotLeading,
     TooLarge,
     UnexpectedAnswer,
-    error_for,
 )
 from fleetbot.logs import log_of
 from fleetbot.network import hindrance, open_session
-from fleetbot.wire.retry_after import retry_after
 
 log = log_of("fleetbot.forge")
 
@@ -49,15 +47,8 @@ LARGEST_ANSWER = 8 * 1024 * 1024
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
-_MAX_MESSAGE = 300  # characters of Forgejo's message that an error keeps
 DELAYS = (0.5, 1.0)  # seconds before the second try and the third
 _USER_AGENT = f"fleetbot/{__version__}"
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Page(NamedTuple, Generic[T]):
@@ -126,7 +117,7 @@ class Transport:
     ) -> T:
         """Send one request and decode its answer as ``kind``."""
         answer = await self.send(method, path, params=params, json=json)
-        return _convert(_json(answer, method, path), kind, method, path)
+        return struct_of(json_of(answer, method, path), kind, method, path)
 
     async def pages(
         self,
@@ -192,8 +183,8 @@ class Transport:
     ) -> Page[T]:
         wanted = {**(params or {}), "page": number, "limit": size}
         answer = await self.send("GET", path, params=wanted)
-        items = _convert(_json(answer, "GET", path), list[Any], "GET", path)
-        return Page([_convert(item, kind, "GET", path) for item in items], _total(answer))
+        items = struct_of(json_of(answer, "GET", path), list[Any], "GET", path)
+        return Page([struct_of(item, kind, "GET", path) for item in items], total_of(answer))
 
     async def send(
         self,
@@ -252,7 +243,7 @@ class Transport:
             if answer.status < 300:
                 return answer
             if answer.status not in _REDIRECTS:
-                raise _error_of(answer, method, path, token)
+                raise error_of(answer, method, path, token)
             url = self._redirected(answer, method, path, url)
         raise UnexpectedAnswer(answer.status, method, path, "too many redirects")
 
@@ -288,7 +279,7 @@ class Transport:
         url = URL(f"{self.url}{path}", encoded=True)
         answer = await self._exchange("POST", path, url, self._fenced(body), headers)
         if answer.status >= 300:
-            raise _error_of(answer, "POST", path, token)
+            raise error_of(answer, "POST", path, token)
         return answer.body
 
     async def _exchange(
@@ -357,42 +348,3 @@ def _reason(error: aiohttp.ClientError) -> str:
 
 def _word(value: str | int | bool | None) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _total(answer: Answer) -> int | None:
-    given = answer.headers.get("X-Total-Count", "")
-    return int(given) if given.isdecimal() else None
-
-
-def _error_of(answer: Answer, method: str, path: str, token: str) -> ForgeError:
-    """Forgejo repeats a token it does not know in its message; nobody else should."""
-    seconds = retry_after(answer.headers)
-    message = _message(answer.body)
-    if token:
-        message = message.replace(token, "…")
-    return error_for(answer.status, method, path, message[:_MAX_MESSAGE], seconds)
-
-
-def _message(body: bytes) -> str:
-    """Forgejo's ``message``; many errors have an empty body, a bare string or another object."""
-    try:
-        said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    text = said.get("message") if isinstance(said, dict) else said
-    return text if isinstance(text, str) else ""
-
-
-def _json(answer: Answer, method: str, path: str) -> Any:
-    try:
-        data = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnexpectedAnswer(answer.status, method, path, "the answer is not JSON") from error
-    return [] if data is None else data  # Go writes an empty list as null
-
-
-def _convert(data: Any, kind: type[T], method: str, path: str) -> T:
-    try:
-        return convert(data, kind)
-    except msgspec.ValidationError as error:
-        raise UnexpectedAnswer(200, method, path, str(error)) from error

@@ -9,7 +9,8 @@ from urllib.parse import urljoin
 from fleetbot.domain.facts import LinkFact
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeNotFound
-from fleetbot.forge.models import ChangedFile, ContentEntry
+from fleetbot.forge.git_models import ContentEntry
+from fleetbot.forge.models import ChangedFile
 from fleetbot.forge.paths import parse_repo
 
 _LINK = "submodule"

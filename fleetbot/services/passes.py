@@ -130,17 +130,20 @@ class Passes:
         await self._fleet.start()
         if not await self._fleet.store.keep(used):
             raise Forbidden(f"This link was used before: it is good once. {_ASK}")
+        if self._key != key:
+            raise Forbidden(f"Links were withdrawn just now. {_ASK}")
         return Viewer(until=now + self._sessions_ms, user=link.user, room=link.room)
 
     async def viewer(self, text: str) -> Viewer:
         """Whose session it is. Raises NotLetIn where it is nobody's, or not any more."""
-        body = _unsealed(SESSION_PREFIX, text, await self._present_key())
+        key = await self._present_key()
+        body = _unsealed(SESSION_PREFIX, text, key)
         if body is None:
             raise NotLetIn(f"The board opens with a link. {_ASK}")
         viewer = _viewer.decode(body)
         if viewer.until <= self._fleet.clock():
             raise NotLetIn(f"Your session has ended. {_ASK}")
-        if not await self.lasts(viewer):
+        if not await self.lasts(viewer) or self._key != key:
             raise NotLetIn(f"What let you in is withdrawn. {_ASK}")
         return viewer
 
@@ -160,7 +163,7 @@ class Passes:
     async def _is_member(self, room: str, user: str) -> bool:
         """As of some minutes ago at most, or of the last time that the homeserver told."""
         now, (looked_at, known) = self._fleet.clock(), self._known.get((room, user), (0, True))
-        if now - looked_at < _LOOKED_MS:
+        if 0 <= now - looked_at < _LOOKED_MS:
             return known
         with suppress(RetryLater):
             known = await self._is_in(room, user)

@@ -10,8 +10,9 @@ from fleetbot.domain.model import OPEN_STATES
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeForbidden
 from fleetbot.forge.exposure import exposed, remedy
+from fleetbot.forge.git_models import Branch
 from fleetbot.forge.keeping_calls import Protection
-from fleetbot.forge.models import Branch, Repository
+from fleetbot.forge.models import Repository
 from fleetbot.logs import log_of
 from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet

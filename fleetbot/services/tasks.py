@@ -38,6 +38,7 @@ from fleetbot.domain.wording import person
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.priorities import Priorities
+from fleetbot.services.stories import shelved_before
 
 Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 
@@ -88,10 +89,9 @@ class Tasks:
     async def events(self, task: TaskId, after: int = 0, limit: int = 100) -> wire.EventList:
         """The task's lines of the journal; `after`: the `seq` already known."""
         await self._get(task)
-        store, stream = self._fleet.store, task_stream(task)
-        lines, shelved = await store.events(stream, after=after, limit=limit + 1), None
-        if not lines or lines[0].version > 1:
-            shelved = await store.shelved(stream)
+        store = self._fleet.store
+        lines = await store.events(task_stream(task), after=after, limit=limit + 1)
+        shelved = await shelved_before(store, task, lines)
         page = lines[:limit]
         return wire.EventList(
             events=tuple(event_view(line) for line in page),

@@ -16,7 +16,7 @@ from fleetbot.domain.model import Task, TaskId, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, TooLarge
-from fleetbot.forge.models import Commit
+from fleetbot.forge.git_models import Commit
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.merges import is_clean_merge
 

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial, wraps
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from fleetbot import wire
-from fleetbot.fence import Leads, always
-from fleetbot.loops import LoopHealth
 from fleetbot.services import subjects
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.board.board import Board
 from fleetbot.services.dead_letters import DeadLetters
-from fleetbot.services.delays import Delays
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
 from fleetbot.services.pauses import Pauses
-from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.runs import Runs
-from fleetbot.services.sending import Sending
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
-from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
 from fleetbot.web.board import BoardCalls
 from fleetbot.web.doctor import DoctorCalls
-from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Call
+from fleetbot.web.elsewhere import everywhere, handler, health_route
+from fleetbot.web.endpoint import EVENT_STREAM, Call, Endpoint
 from fleetbot.web.events import EventCalls
 from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
@@ -49,18 +42,15 @@ from fleetbot.web.tasks import TaskCalls
 from fleetbot.web.usage import UsageCalls
 from fleetbot.web.webhooks import WebhookCalls
 
+_NOTHING_HERE = "There is nothing at this path; /openapi.json of this plugin lists what there is."
+_CHANGING = "A new configuration is taking over: try again shortly."
+
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What the interface stands on.
+class Parts(Sources):
+    """What the interface stands on, beside what its numbers come from. `address`: where it is
+    found. Nothing is answered from memory unless `leads`."""
 
-    `address`: where it is found. `claims_waiting`: how many claims wait at this moment; `loops`:
-    how the loops are getting on; `sending`: how it goes with what is sent to rooms; `synced_at`:
-    when the homeserver last told anything (epoch ms); `database`: the journal's file, if it is one.
-    Nothing is answered from memory unless `leads`.
-    """
-
-    fleet: Fleet
     access: Access
     agents: Agents
     enrolments: Enrolments
@@ -70,42 +60,18 @@ class Parts:
     pauses: Pauses
     intake: Intake
     dead_letters: DeadLetters
-    probe: ForgeProbe
-    webhooks: Webhooks
     webhook_secret: str
     health: Callable[[], Awaitable[wire.Health]]
     doctor: Doctor
     board: Board
-    claims_waiting: Callable[[], int]
-    loops: Callable[[], Sequence[LoopHealth]]
-    version: str
     address: str = ""
-    sending: Callable[[], Sending] = Sending
-    synced_at: Callable[[], int | None] = lambda: None
-    delays: Delays = field(default_factory=Delays)
-    database: Path | None = None
-    leads: Leads = always
 
 
 class WebApi:
     """Make one per configuration, and close it when the plugin stops."""
 
     def __init__(self, parts: Parts) -> None:
-        metrics = Metrics(
-            Sources(
-                fleet=parts.fleet,
-                probe=parts.probe,
-                webhooks=parts.webhooks,
-                version=parts.version,
-                claims_waiting=parts.claims_waiting,
-                loops=parts.loops,
-                sending=parts.sending,
-                synced_at=parts.synced_at,
-                delays=parts.delays,
-                database=parts.database,
-                leads=parts.leads,
-            )
-        )
+        metrics = Metrics(parts)
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
         self._board = BoardCalls(parts.board)
@@ -126,7 +92,7 @@ class WebApi:
             *TaskCalls(parts.tasks).endpoints(),
             *PauseCalls(parts.pauses).endpoints(),
         )
-        self.endpoints: tuple[AnyEndpoint, ...] = (
+        self.endpoints: tuple[Endpoint, ...] = (
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),
             *WebhookCalls(
                 parts.intake, parts.webhooks, parts.address, metrics.counts.delivery
@@ -142,13 +108,13 @@ class WebApi:
 
     def routes(self) -> list[web.RouteDef]:
         """For `webapp.add_routes`; every other path and method is answered with a problem."""
-        by_path: dict[str, list[AnyEndpoint]] = {}
+        by_path: dict[str, list[Endpoint]] = {}
         for endpoint in self.endpoints:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes = [route for here in by_path.values() for route in self._at_path(here)]
-        return [*routes, web.route("*", r"/{tail:[\s\S]*}", _nothing_here)]
+        return [*routes, everywhere(problem(Code.NOT_FOUND, _NOTHING_HERE))]
 
-    def _at_path(self, endpoints: Iterable[AnyEndpoint]) -> Iterator[web.RouteDef]:
+    def _at_path(self, endpoints: Iterable[Endpoint]) -> Iterator[web.RouteDef]:
         allowed: set[str] = set()
         path = ""
         for endpoint in endpoints:
@@ -182,7 +148,7 @@ def _subject(fleet: Fleet, names: Mapping[str, str]) -> Mapping[str, str]:
     return {"agent": names["agent"]} if "agent" in names else {}
 
 
-def _once_durable(fleet: Fleet, endpoint: AnyEndpoint) -> AnyEndpoint:
+def _once_durable(fleet: Fleet, endpoint: Endpoint) -> Endpoint:
     """An answer speaks of what memory knows; it is given once that is on disk."""
 
     @wraps(endpoint.handler)
@@ -195,36 +161,19 @@ def _once_durable(fleet: Fleet, endpoint: AnyEndpoint) -> AnyEndpoint:
 
 
 def _refuse_method(allowed: str) -> Handler:
-    async def refuse(request: web.Request) -> web.Response:
+    def refuse(request: web.Request) -> web.Response:
         detail = f"{request.method} does not work here: use {allowed}."
         return respond(problem(Code.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
 
-    return refuse
-
-
-async def _nothing_here(request: web.Request) -> web.Response:
-    detail = "There is nothing at this path; /openapi.json of this plugin lists what there is."
-    return respond(problem(Code.NOT_FOUND, detail))
+    return handler(refuse)
 
 
 def changing_routes() -> list[web.RouteDef]:
     """While a new configuration takes over: whoever calls comes again."""
-
-    async def refuse(request: web.Request) -> web.Response:
-        detail = "A new configuration is taking over: try again shortly."
-        return respond(problem(Code.UNAVAILABLE, detail))
-
-    return [web.route("*", r"/{tail:[\s\S]*}", refuse)]
+    return [everywhere(problem(Code.UNAVAILABLE, _CHANGING))]
 
 
 def unconfigured_routes(message: str, version: str) -> list[web.RouteDef]:
     """While there is no valid configuration: each call is told so, and `message`, what is wrong."""
-
-    async def healthz(request: web.Request) -> web.Response:
-        health = wire.Health(status="degraded", checks={"configuration": message}, version=version)
-        return web.json_response(body=msgspec.json.encode(health))
-
-    async def refuse(request: web.Request) -> web.Response:
-        return respond(problem(Code.NOT_CONFIGURED, message))
-
-    return [web.get("/healthz", healthz), web.route("*", r"/{tail:[\s\S]*}", refuse)]
+    health = wire.Health(status="degraded", checks={"configuration": message}, version=version)
+    return [health_route(health), everywhere(problem(Code.NOT_CONFIGURED, message))]

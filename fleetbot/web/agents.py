@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import NoneType
 from uuid import uuid4
 
 from fleetbot import wire
@@ -11,13 +10,15 @@ from fleetbot.services.agents import Agents
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.web.endpoint import (
     OPERATOR,
-    AnyEndpoint,
     Call,
     Endpoint,
     NoBody,
     NoQuery,
     Query,
     Who,
+    agent_posts,
+    operator_posts,
+    reader_gets,
 )
 from fleetbot.web.problems import Code
 
@@ -35,118 +36,68 @@ class AgentCalls:
         self._agents = agents
         self._enrolments = enrolments
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (*self._of_agents(), *self._of_people(), *self._of_operators())
 
-    def _of_agents(self) -> tuple[AnyEndpoint, ...]:
+    def _of_agents(self) -> tuple[Endpoint, ...]:
         return (
             Endpoint(
-                method="POST",
-                path=f"{AGENTS}/register",
-                who=Who.ENROLLER,
-                summary="Register an agent or update it; a new one is given its token, once.",
-                body=wire.RegisterRequest,
-                query=NoQuery,
-                answer=wire.RegisterAnswer,
-                handler=self.register,
+                "POST",
+                Who.ENROLLER,
+                f"{AGENTS}/register",
+                self.register,
+                "Register an agent or update it; a new one is given its token, once.",
                 refusals=(Code.CONFLICT,),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{AGENTS}/heartbeat",
-                who=Who.AGENT,
-                summary="Give a sign of life, extend the leases of runs, hear what to do.",
-                body=wire.HeartbeatRequest,
-                query=NoQuery,
-                answer=wire.HeartbeatAnswer,
-                handler=self.heartbeat,
+            agent_posts(
+                f"{AGENTS}/heartbeat",
+                self.heartbeat,
+                "Give a sign of life, extend the leases of runs, hear what to do.",
                 refusals=(Code.NOT_FOUND, Code.CONFLICT),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{AGENTS}/deregister",
-                who=Who.AGENT,
-                summary="Sign off; the agent's runs go back to the queue.",
-                body=NoBody,
-                query=NoQuery,
-                answer=NoneType,
-                handler=self.deregister,
+            agent_posts(
+                f"{AGENTS}/deregister",
+                self.deregister,
+                "Sign off; the agent's runs go back to the queue.",
                 empty="The agent is signed off, now or before.",
                 refusals=(Code.NOT_FOUND,),
             ),
         )
 
-    def _of_people(self) -> tuple[AnyEndpoint, ...]:
+    def _of_people(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path=AGENTS,
-                who=Who.READER,
-                summary="List the agents.",
-                body=NoBody,
-                query=AgentsQuery,
-                answer=wire.AgentList,
-                handler=self.list,
+            reader_gets(AGENTS, self.list, "List the agents."),
+            operator_posts(
+                f"{AGENT}/drain",
+                self.drain,
+                "Let an agent end what it is at, and give it nothing new.",
             ),
-            Endpoint(
-                method="POST",
-                path=f"{AGENT}/drain",
-                who=Who.OPERATOR,
-                summary="Let an agent end what it is at, and give it nothing new.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.AgentView,
-                handler=self.drain,
-                refusals=(Code.NOT_FOUND,),
-            ),
-            Endpoint(
-                method="POST",
-                path=f"{AGENT}/resume",
-                who=Who.OPERATOR,
-                summary="Give tasks again to an agent that was drained, rests or is unwell.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.AgentView,
-                handler=self.resume,
-                refusals=(Code.NOT_FOUND,),
+            operator_posts(
+                f"{AGENT}/resume",
+                self.resume,
+                "Give tasks again to an agent that was drained, rests or is unwell.",
             ),
         )
 
-    def _of_operators(self) -> tuple[AnyEndpoint, ...]:
+    def _of_operators(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=f"{AGENT}/enrol",
-                who=Who.OPERATOR,
-                summary="Make a token with which this agent may enrol, once and within an hour.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.EnrolmentAnswer,
-                handler=self.enrol,
+            operator_posts(
+                f"{AGENT}/enrol",
+                self.enrol,
+                "Make a token with which this agent may enrol, once and within an hour.",
                 refusals=(Code.CONFLICT,),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{AGENT}/revoke",
-                who=Who.OPERATOR,
-                summary="Take an agent's token from it; its runs go back to the queue.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.AgentView,
-                handler=self.revoke,
-                refusals=(Code.NOT_FOUND,),
+            operator_posts(
+                f"{AGENT}/revoke",
+                self.revoke,
+                "Take an agent's token from it; its runs go back to the queue.",
             ),
-            Endpoint(
-                method="POST",
-                path=f"{AGENT}/forget",
-                who=Who.OPERATOR,
-                summary="Take an agent off the list that has signed off or was revoked.",
-                body=NoBody,
-                query=NoQuery,
-                answer=NoneType,
-                handler=self.forget,
+            operator_posts(
+                f"{AGENT}/forget",
+                self.forget,
+                "Take an agent off the list that has signed off or was revoked.",
                 empty="It is forgotten; its history stays, and its name may be enrolled anew.",
-                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+                refusals=(Code.CONFLICT,),
             ),
         )
 

@@ -68,6 +68,18 @@ def check_encoding(request: web.Request) -> None:
         raise Refusal(Code.UNKNOWN_ENCODING, detail, field="Content-Encoding")
 
 
+async def leave_packed(request: web.Request, response: web.StreamResponse) -> None:
+    """Answer, and hang up where a packed body is left over: of a caller who has proven nothing.
+
+    aiohttp would go on reading, and so unpack for nobody what may grow a thousandfold
+    (`web_protocol.RequestHandler.start`, "lingering").
+    """
+    if "Content-Encoding" in request.headers and not request.content.is_eof():
+        await response.prepare(request)
+        await response.write_eof()
+        request.protocol.force_close()
+
+
 async def _read(request: web.Request, limit: int, seconds: float) -> bytes:
     """The body, counted while it is read: a header may lie and a packed body may grow."""
     content = request.content

@@ -35,7 +35,7 @@ def _reason(error: Exception) -> str:
             return "it is not UTF-8"
         case RecursionError():
             return "it is nested too deeply"
-    text = str(error)
+    text = str(error).removeprefix("JSON is malformed: ")
     return text[:1].lower() + text[1:]
 
 
@@ -82,7 +82,7 @@ def _invalid(error: msgspec.ValidationError, kind: type, whole: str) -> Refusal:
     if field := its.missing:
         return Refusal(Code.INVALID, f"{field} is missing: give it.", field=field)
     if its.unknown is not None:
-        field = its.below(its.unknown[:_SHOWN])
+        field = its.below(its.unknown[:_SHOWN] or '""')
         known = ", ".join(known_at(kind, its.where)) or "none"
         return Refusal(Code.INVALID, f"{field} is not known here; known: {known}.", field=field)
     if its.is_a_rule:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from fleetbot import wire
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.findings import Finding
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.endpoint import Call, Endpoint, NoBody, NoQuery, Who
 
 
 class DoctorCalls:
     def __init__(self, doctor: Doctor) -> None:
         self._doctor = doctor
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
             Endpoint(
-                method="GET",
-                path=f"/{wire.API}/doctor",
-                who=Who.OPERATOR,
-                summary="Look at everything around the fleet; takes a few seconds at most.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.DoctorAnswer,
-                handler=self.examine,
+                "GET",
+                Who.OPERATOR,
+                f"/{wire.API}/doctor",
+                self.examine,
+                "Look at everything around the fleet; takes a few seconds at most.",
             ),
         )
 

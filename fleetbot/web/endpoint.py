@@ -1,15 +1,17 @@
 """What an endpoint is: one value says who may call it, with what, and what comes back.
 
 The guard carries it out and `/openapi.json` describes it, so the two cannot drift apart.
+Each is declared by one of the makers below the class, which say the method and who.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum
-from functools import cached_property
-from typing import Annotated, Any, Generic, TypeVar
+from functools import cached_property, partial
+from types import NoneType
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
 from aiohttp import web
@@ -31,7 +33,6 @@ NOBODY = Viewer()
 
 Body = TypeVar("Body")
 Params = TypeVar("Params")
-Reply = TypeVar("Reply")
 
 
 class Who(Enum):
@@ -113,24 +114,28 @@ class Call(msgspec.Struct, Generic[Body, Params], frozen=True, kw_only=True):
         return transport is not None and not transport.is_closing()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint(Generic[Body, Params, Reply]):
-    """`answer` is what is sent as `media`; a handler that makes the response itself sends the same.
+AnyCall = Call[Any, Any]
+Answering = Callable[[AnyCall], Awaitable[object]]
 
-    `empty` says when there is no answer (204); `kept`, when what the caller has is still good
-    (304), of one that gives its answers an ETag; `moved`, where it is found instead (308).
-    `refusals` are the codes of its own problems, beside those that follow from the rest. A `body`
-    of type bytes is handed on as it came.
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The `handler` says by its signature what it takes and what it answers; one that makes
+    the response itself answers with `sends`. A body of type bytes is handed on as it came.
+
+    What is answered is sent as `media`. `empty` says when there is no answer (204); `kept`, when
+    what the caller has is still good (304), of one that gives its answers an ETag; `moved`, where
+    it is found instead (308). `refusals` are the codes of its own problems, beside those that
+    follow from the rest.
     """
 
     method: str
-    path: str
     who: Who
+    path: str
+    handler: Answering
     summary: str
-    body: type[Body]
-    query: type[Params]
-    answer: type[Reply]
-    handler: Callable[[Call[Body, Params]], Awaitable[Reply | web.StreamResponse | None]]
+    _: KW_ONLY
+    sends: type | None = None
     status: int = 200
     media: str = JSON
     empty: str = ""
@@ -139,6 +144,30 @@ class Endpoint(Generic[Body, Params, Reply]):
     headers: tuple[Header, ...] = ()
     refusals: tuple[Code, ...] = ()
     limit: int = MEBIBYTE
+
+    @cached_property
+    def _hints(self) -> tuple[type, type, Any]:
+        """Of the body, of the query, and of the answer."""
+        hints = get_type_hints(self.handler)
+        body, query = get_args(hints["call"])
+        return body, query, hints["return"]
+
+    @property
+    def body(self) -> type:
+        return self._hints[0]
+
+    @property
+    def query(self) -> type[Query]:
+        return self._hints[1]
+
+    @cached_property
+    def answer(self) -> type:
+        """NoneType: there never is one."""
+        _, _, hint = self._hints
+        told: type = next((kind for kind in get_args(hint) if kind is not NoneType), hint)
+        if issubclass(told, web.StreamResponse):
+            return self.sends or NoneType
+        return told
 
     @property
     def takes_body(self) -> bool:
@@ -150,6 +179,12 @@ class Endpoint(Generic[Body, Params, Reply]):
         shapes = fields(self.query).items()
         return frozenset(name for name, shape in shapes if shape.get("type") == "array")
 
+    @property
+    def own(self) -> tuple[Code, ...]:
+        """The problems that follow from what it is about; what a path names may not be there."""
+        named = (Code.NOT_FOUND,) if "{" in self.path else ()
+        return tuple(dict.fromkeys((*named, *self.refusals)))
+
     def codes(self) -> tuple[Code, ...]:
         """Every problem that this endpoint may answer with."""
         found: list[Code] = []
@@ -159,11 +194,13 @@ class Endpoint(Generic[Body, Params, Reply]):
             found.append(Code.FORBIDDEN)
         if self.takes_body:
             found += [Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_ENCODING, Code.TOO_SLOW]
-        if "{" in self.path:
-            found.append(Code.NOT_FOUND)
-        found += [Code.INVALID, *self.refusals, Code.STANDBY, Code.UNAVAILABLE, Code.INTERNAL]
+        found += [Code.INVALID, *self.own, Code.STANDBY, Code.UNAVAILABLE, Code.INTERNAL]
         return tuple(dict.fromkeys(found))
 
 
-AnyEndpoint = Endpoint[Any, Any, Any]
-AnyCall = Call[Any, Any]
+anyone_gets = partial(Endpoint, "GET", Who.ANYONE)
+reader_gets = partial(Endpoint, "GET", Who.READER)
+viewer_gets = partial(Endpoint, "GET", Who.VIEWER)
+operator_posts = partial(Endpoint, "POST", Who.OPERATOR)
+agent_gets = partial(Endpoint, "GET", Who.AGENT)
+agent_posts = partial(Endpoint, "POST", Who.AGENT)

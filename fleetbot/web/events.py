@@ -16,16 +16,7 @@ from fleetbot.logs import log_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.tasks import event_view
 from fleetbot.store.interface import StoreUnavailable, Unreadable
-from fleetbot.web.endpoint import (
-    EVENT_STREAM,
-    AnyEndpoint,
-    Call,
-    Endpoint,
-    Header,
-    NoBody,
-    Query,
-    Who,
-)
+from fleetbot.web.endpoint import EVENT_STREAM, Call, Endpoint, Header, NoBody, Query, reader_gets
 from fleetbot.web.problems import Code, Refusal
 from fleetbot.web.tasks import Seq
 
@@ -65,17 +56,13 @@ class EventCalls:
     ) -> None:
         self._streams = Streams(fleet, quiet_seconds, write_seconds)
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path=f"/{wire.API}/events",
-                who=Who.READER,
-                summary="Follow the journal; `Last-Event-ID` takes the stream up where it broke.",
-                body=NoBody,
-                query=FeedQuery,
-                answer=wire.EventView,
-                handler=self.follow,
+            reader_gets(
+                f"/{wire.API}/events",
+                self.follow,
+                "Follow the journal; `Last-Event-ID` takes the stream up where it broke.",
+                sends=wire.EventView,
                 media=EVENT_STREAM,
                 headers=(LAST_EVENT_ID,),
                 refusals=(Code.BUSY,),
@@ -92,7 +79,8 @@ class EventCalls:
 class Streams:
     """Streams of the journal, to so many readers at most. `quiet_seconds`: after so much silence a
     comment is sent, so that proxies keep the line. `write_seconds`: how long a reader may take
-    nothing.
+    nothing. `reach`: so many of the last events can be heard again; None: all there are, and who
+    knows of some that are not there is refused, as they would miss others.
     """
 
     def __init__(
@@ -101,11 +89,13 @@ class Streams:
         quiet_seconds: float = 15,
         write_seconds: float = WRITE_SECONDS,
         most: int = MOST_STREAMS,
+        reach: int | None = None,
     ) -> None:
         self._fleet = fleet
         self._quiet = quiet_seconds
         self._patience = write_seconds
         self._most = most
+        self._reach = reach
         self._readers: set[_Reader] = set()
         self._closed = False
         fleet.listen(self._on_lines)
@@ -136,12 +126,19 @@ class Streams:
             self._readers.discard(reader)
 
     async def _beginning(self, call: Call[NoBody, FeedQuery]) -> int:
-        if known := call.headers.get(LAST_EVENT_ID.name):
-            return int(known)
-        if call.query.after is not None:
-            return call.query.after
         await self._fleet.start()
-        return self._fleet.state.seq
+        end = self._fleet.state.seq
+        name, known = "after", call.query.after
+        if last := call.headers.get(LAST_EVENT_ID.name):
+            name, known = LAST_EVENT_ID.name, int(last)
+        if known is None:
+            return end
+        if self._reach is not None:
+            return max(0, end - self._reach, min(known, end))
+        if known > end:
+            detail = f"{name} is {known}, and the journal ends with {end}: begin anew from there."
+            raise Refusal(Code.INVALID, detail, field=name)
+        return known
 
     async def _stream(
         self,

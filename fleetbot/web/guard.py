@@ -22,10 +22,10 @@ from fleetbot.logs import about, also, log_of, subject
 from fleetbot.services.access import Access
 from fleetbot.services.passes import Passes, Viewer
 from fleetbot.store.identities import Enrolment
-from fleetbot.web.bodies import Bodies, check_encoding
+from fleetbot.web.bodies import Bodies, check_encoding, leave_packed
 from fleetbot.web.crowd import Crowd
 from fleetbot.web.decoding import decode_json, decode_query
-from fleetbot.web.endpoint import JSON, NOBODY, AnyCall, AnyEndpoint, Call, NoBody, WaitQuery, Who
+from fleetbot.web.endpoint import JSON, NOBODY, AnyCall, Call, Endpoint, NoBody, WaitQuery, Who
 from fleetbot.web.problems import Code, Refusal, explain, problem, respond
 
 log = log_of("fleetbot.web")
@@ -84,6 +84,7 @@ class _Caller:
 
 
 _NOBODY = _Caller()
+_UNPROVEN = (Who.ANYONE, Who.FORGE)
 
 
 class Guard:
@@ -117,7 +118,7 @@ class Guard:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def protect(self, endpoint: AnyEndpoint) -> Handler:
+    def protect(self, endpoint: Endpoint) -> Handler:
         """The endpoint as aiohttp calls it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -135,15 +136,16 @@ class Guard:
             except Exception as error:  # also a bug has to be answered, and must not say more
                 found = _explained(error, endpoint)
                 response, code = respond(found), found.code
-                await _leave_packed(request, response)
             finally:
                 self._end()
             self._count(endpoint.method, endpoint.path, response.status, code)
+            if endpoint.who in _UNPROVEN or response.status == HTTPStatus.UNAUTHORIZED:
+                await leave_packed(request, response)
             return response
 
         return handle
 
-    def _check_lead(self, endpoint: AnyEndpoint) -> None:
+    def _check_lead(self, endpoint: Endpoint) -> None:
         if endpoint.path not in ALWAYS and not self._leads():
             raise Refusal(Code.STANDBY, "Another orchestrator may lead by now: try again shortly.")
 
@@ -164,7 +166,7 @@ class Guard:
         except TimeoutError:
             return False
 
-    async def _serve(self, endpoint: AnyEndpoint, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         if endpoint.who is Who.FORGE:  # the signature says who it is, once the body is there
             return await self._let_in(endpoint, request, _NOBODY)
         caller = await self._authenticate(endpoint.who, request)
@@ -175,7 +177,7 @@ class Guard:
             return await self._let_in(endpoint, request, caller)
 
     async def _let_in(
-        self, endpoint: AnyEndpoint, request: web.Request, caller: _Caller
+        self, endpoint: Endpoint, request: web.Request, caller: _Caller
     ) -> web.StreamResponse:
         _check_path(request)
         query = decode_query(request.query, endpoint.query, endpoint.repeatable)
@@ -224,7 +226,7 @@ class Guard:
             operates=self._access.may_operate(token),
         )
 
-    async def _read(self, endpoint: AnyEndpoint, request: web.Request, caller: _Caller) -> bytes:
+    async def _read(self, endpoint: Endpoint, request: web.Request, caller: _Caller) -> bytes:
         """The body. Forgejo's proves itself: what could not is not read."""
         check_encoding(request)
         if endpoint.who is Who.ANYONE:
@@ -265,19 +267,6 @@ async def _while_awaited(call: AnyCall, answering: Awaitable[Any]) -> Any:
         task.cancel()
 
 
-async def _leave_packed(request: web.Request, response: web.Response) -> None:
-    """Hang up on a caller who has proven nothing, where a packed body is left over.
-
-    aiohttp would go on reading, and so unpack for nobody what may grow a thousandfold
-    (`web_protocol.RequestHandler.start`, "lingering").
-    """
-    is_left = "Content-Encoding" in request.headers and not request.content.is_eof()
-    if is_left and response.status == HTTPStatus.UNAUTHORIZED:
-        await response.prepare(request)
-        await response.write_eof()
-        request.protocol.force_close()
-
-
 def _request_id(request: web.Request) -> str:
     """That of the proxy before us, where it gives one; it finds the lines of the log."""
     given = request.headers.get("X-Request-Id", "")
@@ -293,7 +282,7 @@ def bearer(request: web.Request) -> str:
 # what is asked
 
 
-def _body(endpoint: AnyEndpoint, raw: bytes) -> Any:
+def _body(endpoint: Endpoint, raw: bytes) -> Any:
     """The message; only where nothing needs to be said may nothing be sent."""
     if endpoint.body is bytes:
         return raw
@@ -302,7 +291,7 @@ def _body(endpoint: AnyEndpoint, raw: bytes) -> Any:
     return decode_json(raw or b"{}", endpoint.body)
 
 
-def _headers(endpoint: AnyEndpoint, request: web.Request) -> dict[str, str]:
+def _headers(endpoint: Endpoint, request: web.Request) -> dict[str, str]:
     found = {}
     for header in endpoint.headers:
         value = request.headers.get(header.name)
@@ -328,7 +317,7 @@ def _check_path(request: web.Request) -> None:
 _ANSWERED = CIMultiDict({"Content-Type": JSON, "Cache-Control": "no-store"})
 
 
-def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
+def _respond(endpoint: Endpoint, answer: object) -> web.StreamResponse:
     if isinstance(answer, web.StreamResponse):
         return answer
     if answer is None:
@@ -337,7 +326,7 @@ def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
     return web.Response(body=body, status=endpoint.status, headers=_ANSWERED.copy())
 
 
-def _explained(error: Exception, endpoint: AnyEndpoint) -> wire.Problem:
+def _explained(error: Exception, endpoint: Endpoint) -> wire.Problem:
     found = explain(error)
     if found is None:
         log.error("%s %s failed", endpoint.method, endpoint.path, exc_info=error)

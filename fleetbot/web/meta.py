@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from fleetbot import wire
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.endpoint import Call, Endpoint, NoBody, NoQuery, anyone_gets, reader_gets
 from fleetbot.web.guard import METRICS
 from fleetbot.web.metrics import Metrics
 from fleetbot.web.openapi import describe
@@ -26,9 +26,9 @@ class MetaCalls:
         self._health = health
         self._metrics = metrics
         self._version = version
-        self._described: tuple[AnyEndpoint, ...] = ()
+        self._described: tuple[Endpoint, ...] = ()
 
-    def describe(self, endpoints: tuple[AnyEndpoint, ...]) -> None:
+    def describe(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Say what there is to be described."""
         self._described = endpoints
 
@@ -37,60 +37,28 @@ class MetaCalls:
         """Made when it is asked for: it takes longer than all else at a start."""
         return msgspec.json.encode(describe(self._described, self._version))
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path="/healthz",
-                who=Who.ANYONE,
-                summary="Whether all is well; 200 while alive. A reader's token shows details.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.Health,
-                handler=self.healthz,
+            anyone_gets(
+                "/healthz",
+                self.healthz,
+                "Whether all is well; 200 while alive. A reader's token shows details.",
             ),
-            Endpoint(
-                method="GET",
-                path="/readyz",
-                who=Who.ANYONE,
-                summary="Whether all is well; 503 when it is not.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.Health,
-                handler=self.readyz,
+            anyone_gets(
+                "/readyz",
+                self.readyz,
+                "Whether all is well; 503 when it is not.",
                 refusals=(Code.DEGRADED,),
             ),
-            Endpoint(
-                method="GET",
-                path="/leads",
-                who=Who.ANYONE,
-                summary="200 from the one that leads, well or not; 503 from one that stands by.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.LeadAnswer,
-                handler=self.leads,
+            anyone_gets(
+                "/leads",
+                self.leads,
+                "200 from the one that leads, well or not; 503 from one that stands by.",
             ),
-            Endpoint(
-                method="GET",
-                path=METRICS,
-                who=Who.READER,
-                summary="Numbers for Prometheus.",
-                body=NoBody,
-                query=NoQuery,
-                answer=str,
-                handler=self.metrics,
-                media=METRICS_TYPE,
+            reader_gets(
+                METRICS, self.metrics, "Numbers for Prometheus.", sends=str, media=METRICS_TYPE
             ),
-            Endpoint(
-                method="GET",
-                path="/openapi.json",
-                who=Who.ANYONE,
-                summary="This description.",
-                body=NoBody,
-                query=NoQuery,
-                answer=dict,
-                handler=self.openapi,
-            ),
+            anyone_gets("/openapi.json", self.openapi, "This description.", sends=dict),
         )
 
     async def healthz(self, call: Call[NoBody, NoQuery]) -> wire.Health:

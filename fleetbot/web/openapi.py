@@ -12,7 +12,7 @@ import msgspec
 from fleetbot import wire
 from fleetbot.misfits import schemas
 from fleetbot.web.decoding import fields
-from fleetbot.web.endpoint import EVENT_STREAM, JSON, AnyEndpoint, Who
+from fleetbot.web.endpoint import EVENT_STREAM, JSON, Endpoint, Who
 from fleetbot.web.guard import SESSION_COOKIE
 from fleetbot.web.problems import PROBLEM_JSON, STATUS, Code, LogGapProblem
 
@@ -74,7 +74,7 @@ _IN_PATHS: Mapping[str, str] = {
 }
 
 
-def describe(endpoints: Sequence[AnyEndpoint], version: str) -> Shape:
+def describe(endpoints: Sequence[Endpoint], version: str) -> Shape:
     """The document; its addresses are relative to where it is served."""
     schemas = _Schemas(endpoints)
     paths: dict[str, Shape] = {}
@@ -94,7 +94,7 @@ def describe(endpoints: Sequence[AnyEndpoint], version: str) -> Shape:
 class _Schemas:
     """The JSON schemas of all messages, under the names by which operations refer to them."""
 
-    def __init__(self, endpoints: Iterable[AnyEndpoint]) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         kinds: dict[type, None] = {wire.Problem: None, LogGapProblem: None}
         queries: dict[type, None] = {}
         for endpoint in endpoints:
@@ -115,7 +115,7 @@ def _is_message(kind: type) -> bool:
     return issubclass(kind, msgspec.Struct)
 
 
-def _operation(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
+def _operation(endpoint: Endpoint, schemas: _Schemas) -> Shape:
     tag = _tag(endpoint)
     operation: Shape = {
         "operationId": f"{tag}.{getattr(endpoint.handler, '__name__', endpoint.method)}",
@@ -130,14 +130,14 @@ def _operation(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
     return operation
 
 
-def _tag(endpoint: AnyEndpoint) -> str:
+def _tag(endpoint: Endpoint) -> str:
     inner = endpoint.path.removeprefix(f"/{wire.API}/")
     if endpoint.path.startswith("/board"):
         return "board"
     return "service" if inner == endpoint.path else inner.split("/")[0]
 
 
-def _parameters(endpoint: AnyEndpoint) -> list[Shape]:
+def _parameters(endpoint: Endpoint) -> list[Shape]:
     path: list[Shape] = [
         {
             "name": name,
@@ -174,7 +174,7 @@ def _without_null(shape: Shape) -> Shape:
     return {**rest, **(options[0] if len(options) == 1 else {"anyOf": options})}
 
 
-def _responses(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
+def _responses(endpoint: Endpoint, schemas: _Schemas) -> Shape:
     responses: Shape = {}
     if _has_answer(endpoint):
         responses[str(endpoint.status)] = {
@@ -195,7 +195,7 @@ def _responses(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
     return responses
 
 
-def _answer(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
+def _answer(endpoint: Endpoint, schemas: _Schemas) -> Shape:
     """Of a stream, what each of its events is made of."""
     shape = schemas.of(endpoint.answer)
     if endpoint.media != EVENT_STREAM:
@@ -205,7 +205,7 @@ def _answer(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
     return {"type": "object", "properties": {"id": text, "event": text, "data": data}}
 
 
-def _has_answer(endpoint: AnyEndpoint) -> bool:
+def _has_answer(endpoint: Endpoint) -> bool:
     return endpoint.answer is not type(None)
 
 

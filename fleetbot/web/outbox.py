@@ -9,8 +9,15 @@ from msgspec import Meta
 from fleetbot import wire
 from fleetbot.domain.errors import NotFound
 from fleetbot.services.dead_letters import DeadLetters
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Query, Who
-from fleetbot.web.problems import Code
+from fleetbot.web.endpoint import (
+    Call,
+    Endpoint,
+    NoBody,
+    NoQuery,
+    Query,
+    operator_posts,
+    reader_gets,
+)
 from fleetbot.web.tasks import Limit
 
 DEAD = f"/{wire.API}/outbox/dead"
@@ -28,68 +35,29 @@ class OutboxCalls:
     def __init__(self, letters: DeadLetters) -> None:
         self._letters = letters
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (self._reading(), *self._of_one(), *self._of_all())
 
-    def _reading(self) -> AnyEndpoint:
-        return Endpoint(
-            method="GET",
-            path=DEAD,
-            who=Who.READER,
-            summary="List the effects that were given up, oldest first.",
-            body=NoBody,
-            query=LettersQuery,
-            answer=wire.DeadLetterList,
-            handler=self.list,
-        )
+    def _reading(self) -> Endpoint:
+        return reader_gets(DEAD, self.list, "List the effects that were given up, oldest first.")
 
-    def _of_one(self) -> tuple[AnyEndpoint, ...]:
+    def _of_one(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=f"{LETTER}/retry",
-                who=Who.OPERATOR,
-                summary="Send an effect again that was given up.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.LettersMoved,
-                handler=self.retry,
-                refusals=(Code.NOT_FOUND,),
+            operator_posts(
+                f"{LETTER}/retry", self.retry, "Send an effect again that was given up."
             ),
-            Endpoint(
-                method="POST",
-                path=f"{LETTER}/dismiss",
-                who=Who.OPERATOR,
-                summary="Let go of an effect that was given up.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.LettersMoved,
-                handler=self.dismiss,
-                refusals=(Code.NOT_FOUND,),
+            operator_posts(
+                f"{LETTER}/dismiss", self.dismiss, "Let go of an effect that was given up."
             ),
         )
 
-    def _of_all(self) -> tuple[AnyEndpoint, ...]:
+    def _of_all(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=f"{DEAD}/retry",
-                who=Who.OPERATOR,
-                summary="Send all effects again that were given up.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.LettersMoved,
-                handler=self.retry_all,
+            operator_posts(
+                f"{DEAD}/retry", self.retry_all, "Send all effects again that were given up."
             ),
-            Endpoint(
-                method="POST",
-                path=f"{DEAD}/dismiss",
-                who=Who.OPERATOR,
-                summary="Let go of all effects that were given up.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.LettersMoved,
-                handler=self.dismiss_all,
+            operator_posts(
+                f"{DEAD}/dismiss", self.dismiss_all, "Let go of all effects that were given up."
             ),
         )
 

@@ -4,49 +4,42 @@ from __future__ import annotations
 
 from fleetbot import wire
 from fleetbot.services.pauses import Pauses
-from fleetbot.web.endpoint import OPERATOR, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
-from fleetbot.web.problems import Code
+from fleetbot.web.endpoint import (
+    OPERATOR,
+    Call,
+    Endpoint,
+    NoBody,
+    NoQuery,
+    operator_posts,
+    reader_gets,
+)
+from fleetbot.web.problems import FORGE_FAILS, Code
 
 FLEET = f"/{wire.API}/fleet"
-_REFUSALS = (Code.NOT_FOUND, Code.CONFLICT, Code.FORGE_REFUSED, Code.FORGE_UNAVAILABLE)
+_REFUSALS = (Code.NOT_FOUND, Code.CONFLICT, *FORGE_FAILS)
 
 
 class PauseCalls:
     def __init__(self, pauses: Pauses) -> None:
         self._pauses = pauses
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path=f"{FLEET}/pauses",
-                who=Who.READER,
-                summary="List the pauses that people have made, of the fleet and of repositories.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.PauseList,
-                handler=self.list,
+            reader_gets(
+                f"{FLEET}/pauses",
+                self.list,
+                "List the pauses that people have made, of the fleet and of repositories.",
             ),
-            Endpoint(
-                method="POST",
-                path=f"{FLEET}/pause",
-                who=Who.OPERATOR,
-                summary="Give out nothing new, of a repository or at all; what is on goes on.",
-                body=wire.PauseRequest,
-                query=NoQuery,
-                answer=wire.PauseList,
-                handler=self.pause,
+            operator_posts(
+                f"{FLEET}/pause",
+                self.pause,
+                "Give out nothing new, of a repository or at all; what is on goes on.",
                 refusals=_REFUSALS,
             ),
-            Endpoint(
-                method="POST",
-                path=f"{FLEET}/resume",
-                who=Who.OPERATOR,
-                summary="End a pause; one for the day's budget may last.",
-                body=wire.PauseRequest,
-                query=NoQuery,
-                answer=wire.PauseList,
-                handler=self.resume,
+            operator_posts(
+                f"{FLEET}/resume",
+                self.resume,
+                "End a pause; one for the day's budget may last.",
                 refusals=_REFUSALS,
             ),
         )

@@ -43,6 +43,9 @@ class Code(StrEnum):
     STANDBY = "standby"
 
 
+FORGE_FAILS = (Code.FORGE_REFUSED, Code.FORGE_UNAVAILABLE)
+"""Of a call for which Forgejo is asked."""
+
 STATUS: Mapping[Code, HTTPStatus] = {
     Code.MALFORMED: HTTPStatus.BAD_REQUEST,
     Code.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
@@ -125,6 +128,7 @@ def respond(problem: wire.Problem, headers: Mapping[str, str] | None = None) -> 
         content_type=PROBLEM_JSON,
         headers=headers,
     )
+    response.headers.setdefault("Cache-Control", "no-store")  # else a 404 may be, for a while
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     if problem.status == HTTPStatus.UNAUTHORIZED:

@@ -7,13 +7,13 @@ from fleetbot.domain.model import ReceiptId
 from fleetbot.services.runs import Runs
 from fleetbot.web.endpoint import (
     IDEMPOTENCY_KEY,
-    AnyEndpoint,
     Call,
     Endpoint,
     NoBody,
     NoQuery,
     WaitQuery,
-    Who,
+    agent_gets,
+    agent_posts,
 )
 from fleetbot.web.problems import Code
 
@@ -24,30 +24,19 @@ class ReceiptCalls:
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=RECEIPTS,
-                who=Who.AGENT,
-                summary="File a receipt; it is checked afterwards. The same key files it once.",
-                body=wire.ReceiptRequest,
-                query=NoQuery,
-                answer=wire.ReceiptAnswer,
-                handler=self.file,
+            agent_posts(
+                RECEIPTS,
+                self.file,
+                "File a receipt; it is checked afterwards. The same key files it once.",
                 headers=(IDEMPOTENCY_KEY,),
                 refusals=(Code.NOT_FOUND, Code.CONFLICT, Code.SUPERSEDED),
             ),
-            Endpoint(
-                method="GET",
-                path=f"{RECEIPTS}/{{receipt}}",
-                who=Who.AGENT,
-                summary="Hear the verdict on a receipt; waits while it is pending.",
-                body=NoBody,
-                query=WaitQuery,
-                answer=wire.ReceiptAnswer,
-                handler=self.verdict,
-                refusals=(Code.NOT_FOUND,),
+            agent_gets(
+                f"{RECEIPTS}/{{receipt}}",
+                self.verdict,
+                "Hear the verdict on a receipt; waits while it is pending.",
             ),
         )
 

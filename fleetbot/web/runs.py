@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleetbot import wire
 from fleetbot.domain.model import RunId
 from fleetbot.services.runs import Runs
-from fleetbot.web.endpoint import IDEMPOTENCY_KEY, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.endpoint import IDEMPOTENCY_KEY, Call, Endpoint, NoBody, NoQuery, agent_posts
 from fleetbot.web.problems import Code
 
 RUN = f"/{wire.API}/runs/{{run}}"
@@ -16,52 +16,32 @@ class RunCalls:
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=f"/{wire.API}/agents/claim",
-                who=Who.AGENT,
-                summary="Ask for a run; waits until there is one. The same key gets the same run.",
-                body=wire.ClaimRequest,
-                query=NoQuery,
-                answer=wire.Assignment,
-                handler=self.claim,
+            agent_posts(
+                f"/{wire.API}/agents/claim",
+                self.claim,
+                "Ask for a run; waits until there is one. The same key gets the same run.",
                 empty="Nothing to do within `wait` seconds.",
                 headers=(IDEMPOTENCY_KEY,),
                 refusals=(*OF_A_RUN, Code.BUSY),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{RUN}/start",
-                who=Who.AGENT,
-                summary="Acknowledge the run: the agent is at work.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.RunAnswer,
-                handler=self.start,
+            agent_posts(
+                f"{RUN}/start",
+                self.start,
+                "Acknowledge the run: the agent is at work.",
                 refusals=OF_A_RUN,
             ),
-            Endpoint(
-                method="POST",
-                path=f"{RUN}/log",
-                who=Who.AGENT,
-                summary="Hand in lines of the run's log; lines known already are left out.",
-                body=wire.LogRequest,
-                query=NoQuery,
-                answer=wire.LogAnswer,
-                handler=self.log,
-                refusals=(Code.NOT_FOUND, Code.LOG_GAP),
+            agent_posts(
+                f"{RUN}/log",
+                self.log,
+                "Hand in lines of the run's log; lines known already are left out.",
+                refusals=(Code.LOG_GAP,),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{RUN}/fail",
-                who=Who.AGENT,
-                summary="Say that the agent could not do it, and why.",
-                body=wire.FailRequest,
-                query=NoQuery,
-                answer=wire.RunAnswer,
-                handler=self.fail,
+            agent_posts(
+                f"{RUN}/fail",
+                self.fail,
+                "Say that the agent could not do it, and why.",
                 refusals=OF_A_RUN,
             ),
         )

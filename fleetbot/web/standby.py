@@ -10,6 +10,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.domain.leadership import Holder
+from fleetbot.web.elsewhere import everywhere, handler, health_route
 from fleetbot.web.endpoint import Who
 from fleetbot.web.guard import METRICS, bearer
 from fleetbot.web.meta import exposed
@@ -39,22 +40,15 @@ def standby_routes(
     """While another leads, or nobody can: `why` says it to people. `may_read`: whether a token may
     see the numbers."""
     health = wire.Health(status="standby", checks={"leadership": why}, version=version)
-    told = standby_problem(why, leader)
 
-    async def healthz(request: web.Request) -> web.Response:
-        return web.json_response(body=msgspec.json.encode(health))
-
-    async def refuse(request: web.Request) -> web.Response:
-        return respond(told, {"Retry-After": _SECONDS})
-
-    async def metrics(request: web.Request) -> web.Response:
+    def metrics(request: web.Request) -> web.Response:
         if may_read(bearer(request)):
             return exposed(standing_by(version))
         detail = f"Show {Who.READER.value}, as `Authorization: Bearer <token>`."
         return respond(problem(Code.UNAUTHORIZED, detail, field="Authorization"))
 
-    numbers = web.get(METRICS, metrics)
-    return [web.get("/healthz", healthz), numbers, web.route("*", r"/{tail:[\s\S]*}", refuse)]
+    told = everywhere(standby_problem(why, leader), {"Retry-After": _SECONDS})
+    return [health_route(health), web.get(METRICS, handler(metrics)), told]
 
 
 def standby_problem(why: str, leader: Holder | None) -> StandbyProblem:

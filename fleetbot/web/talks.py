@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import NoneType
 from typing import Any
 
 from fleetbot import wire
@@ -11,15 +10,17 @@ from fleetbot.services.talks import Talks
 from fleetbot.web.endpoint import (
     MEBIBYTE,
     OPERATOR,
-    AnyEndpoint,
     Call,
     Endpoint,
     NoBody,
     NoQuery,
     WaitQuery,
     Who,
+    agent_gets,
+    agent_posts,
+    operator_posts,
+    reader_gets,
 )
-from fleetbot.web.problems import Code
 from fleetbot.web.runs import OF_A_RUN, RUN
 
 LARGEST_QUESTION = MEBIBYTE // 8  # what 16 KiB of JSON may grow to where it is escaped
@@ -29,112 +30,65 @@ class TalkCalls:
     def __init__(self, talks: Talks) -> None:
         self._talks = talks
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (*self._questions(), *self._messages())
 
-    def _questions(self) -> tuple[AnyEndpoint, ...]:
+    def _questions(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=f"{RUN}/ask",
-                who=Who.AGENT,
-                summary="Ask a person; the same `id` asks once.",
-                body=wire.AskRequest,
-                query=NoQuery,
-                answer=wire.AskAnswer,
-                handler=self.ask,
+            agent_posts(
+                f"{RUN}/ask",
+                self.ask,
+                "Ask a person; the same `id` asks once.",
                 refusals=OF_A_RUN,
                 limit=LARGEST_QUESTION,
             ),
-            Endpoint(
-                method="GET",
-                path=f"{RUN}/asks/{{ask}}",
-                who=Who.AGENT,
-                summary="Hear the answer to a question; waits for one.",
-                body=NoBody,
-                query=WaitQuery,
-                answer=wire.AskAnswer,
-                handler=self.hear,
+            agent_gets(
+                f"{RUN}/asks/{{ask}}",
+                self.hear,
+                "Hear the answer to a question; waits for one.",
                 refusals=OF_A_RUN,
             ),
             Endpoint(
-                method="DELETE",
-                path=f"{RUN}/asks/{{ask}}",
-                who=Who.AGENT,
-                summary="Take a question back: the program no longer waits for the answer.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.AskAnswer,
-                handler=self.withdraw,
+                "DELETE",
+                Who.AGENT,
+                f"{RUN}/asks/{{ask}}",
+                self.withdraw,
+                "Take a question back: the program no longer waits for the answer.",
                 refusals=OF_A_RUN,
             ),
-            Endpoint(
-                method="GET",
-                path=f"/{wire.API}/asks",
-                who=Who.READER,
-                summary="List the questions that wait for a person, oldest first.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.AskList,
-                handler=self.waiting,
+            reader_gets(
+                f"/{wire.API}/asks",
+                self.waiting,
+                "List the questions that wait for a person, oldest first.",
             ),
-            Endpoint(
-                method="POST",
-                path=f"{RUN}/asks/{{ask}}/answer",
-                who=Who.OPERATOR,
-                summary="Answer a question; the first answer counts.",
-                body=wire.AnswerRequest,
-                query=NoQuery,
-                answer=wire.AskAnswer,
-                handler=self.answer,
+            operator_posts(
+                f"{RUN}/asks/{{ask}}/answer",
+                self.answer,
+                "Answer a question; the first answer counts.",
                 refusals=OF_A_RUN,
             ),
         )
 
-    def _messages(self) -> tuple[AnyEndpoint, ...]:
+    def _messages(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=f"{RUN}/messages",
-                who=Who.OPERATOR,
-                summary="Say something to a run.",
-                body=wire.MessageRequest,
-                query=NoQuery,
-                answer=wire.MessageView,
-                handler=self.send,
+            operator_posts(
+                f"{RUN}/messages", self.send, "Say something to a run.", refusals=OF_A_RUN
+            ),
+            agent_gets(
+                f"{RUN}/messages",
+                self.messages,
+                "Hear what the agent has not taken yet; waits for something.",
                 refusals=OF_A_RUN,
             ),
-            Endpoint(
-                method="GET",
-                path=f"{RUN}/messages",
-                who=Who.AGENT,
-                summary="Hear what the agent has not taken yet; waits for something.",
-                body=NoBody,
-                query=WaitQuery,
-                answer=wire.MessageList,
-                handler=self.messages,
-                refusals=OF_A_RUN,
+            reader_gets(
+                f"{RUN}/messages/all",
+                self.all_messages,
+                "Read all that was said to a run, and what became of it.",
             ),
-            Endpoint(
-                method="GET",
-                path=f"{RUN}/messages/all",
-                who=Who.READER,
-                summary="Read all that was said to a run, and what became of it.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.MessageList,
-                handler=self.all_messages,
-                refusals=(Code.NOT_FOUND,),
-            ),
-            Endpoint(
-                method="POST",
-                path=f"{RUN}/messages/{{message}}/taken",
-                who=Who.AGENT,
-                summary="Say what became of a message.",
-                body=wire.TakenRequest,
-                query=NoQuery,
-                answer=NoneType,
-                handler=self.take,
+            agent_posts(
+                f"{RUN}/messages/{{message}}/taken",
+                self.take,
+                "Say what became of a message.",
                 empty="It is noted, now or before.",
                 refusals=OF_A_RUN,
             ),

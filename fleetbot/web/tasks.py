@@ -13,15 +13,15 @@ from fleetbot.services.tasks import Tasks
 from fleetbot.web.endpoint import (
     IDEMPOTENCY_KEY,
     OPERATOR,
-    AnyEndpoint,
     Call,
     Endpoint,
     NoBody,
     NoQuery,
     Query,
-    Who,
+    operator_posts,
+    reader_gets,
 )
-from fleetbot.web.problems import Code
+from fleetbot.web.problems import FORGE_FAILS, Code
 
 TASKS = f"/{wire.API}/tasks"
 TASK = f"{TASKS}/{{task}}"
@@ -33,7 +33,6 @@ RepoText = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_.-]+$(?!\n)", description="owner/name"),
 ]
-IdText = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)", description="an id, as it was given")]
 
 
 class TasksQuery(Query, frozen=True):
@@ -41,7 +40,7 @@ class TasksQuery(Query, frozen=True):
     repo: RepoText | None = None
     agent: wire.AgentNameText | None = None
     limit: Limit = 100
-    before: IdText | None = None
+    before: wire.IdText | None = None
 
 
 class PageQuery(Query, frozen=True):
@@ -53,160 +52,68 @@ class TaskCalls:
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (*self._reading(), *self._changing())
 
-    def _reading(self) -> tuple[AnyEndpoint, ...]:
+    def _reading(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path=TASKS,
-                who=Who.READER,
-                summary="List tasks, newest first.",
-                body=NoBody,
-                query=TasksQuery,
-                answer=wire.TaskList,
-                handler=self.list,
-            ),
-            Endpoint(
-                method="GET",
-                path=TASK,
-                who=Who.READER,
-                summary="Look at a task.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.view,
-                refusals=(Code.NOT_FOUND,),
-            ),
-            Endpoint(
-                method="GET",
-                path=f"{TASK}/events",
-                who=Who.READER,
-                summary="Read what happened to a task, oldest first.",
-                body=NoBody,
-                query=PageQuery,
-                answer=wire.EventList,
-                handler=self.events,
-                refusals=(Code.NOT_FOUND,),
+            reader_gets(TASKS, self.list, "List tasks, newest first."),
+            reader_gets(TASK, self.view, "Look at a task."),
+            reader_gets(
+                f"{TASK}/events", self.events, "Read what happened to a task, oldest first."
             ),
         )
 
-    def _changing(self) -> tuple[AnyEndpoint, ...]:
+    def _changing(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="POST",
-                path=TASKS,
-                who=Who.OPERATOR,
-                summary="Take an issue as a task, or open one; an issue is one task, ever.",
-                body=wire.NewTaskRequest,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.create,
+            operator_posts(
+                TASKS,
+                self.create,
+                "Take an issue as a task, or open one; an issue is one task, ever.",
                 headers=(OPTIONAL_KEY,),
-                refusals=(
-                    Code.NOT_FOUND,
-                    Code.CONFLICT,
-                    Code.FORGE_REFUSED,
-                    Code.FORGE_UNAVAILABLE,
-                ),
+                refusals=(Code.NOT_FOUND, Code.CONFLICT, *FORGE_FAILS),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{TASK}/cancel",
-                who=Who.OPERATOR,
-                summary="Cancel a task; its run is told to stop.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.cancel,
-                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            operator_posts(
+                f"{TASK}/cancel",
+                self.cancel,
+                "Cancel a task; its run is told to stop.",
+                refusals=(Code.CONFLICT,),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{TASK}/retry",
-                who=Who.OPERATOR,
-                summary="Queue a task anew, with its attempts forgotten.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.retry,
-                refusals=(
-                    Code.NOT_FOUND,
-                    Code.CONFLICT,
-                    Code.FORGE_REFUSED,
-                    Code.FORGE_UNAVAILABLE,
-                ),
+            operator_posts(
+                f"{TASK}/retry",
+                self.retry,
+                "Queue a task anew, with its attempts forgotten.",
+                refusals=(Code.CONFLICT, *FORGE_FAILS),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{TASK}/again",
-                who=Who.OPERATOR,
-                summary="Have more done on a task's open pull request.",
-                body=wire.AgainRequest,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.again,
-                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            operator_posts(
+                f"{TASK}/again",
+                self.again,
+                "Have more done on a task's open pull request.",
+                refusals=(Code.CONFLICT,),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{TASK}/land",
-                who=Who.OPERATOR,
-                summary="Have a task's verified pull request merged.",
-                body=wire.LandRequest,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.land,
-                refusals=(
-                    Code.NOT_FOUND,
-                    Code.CONFLICT,
-                    Code.FORGE_REFUSED,
-                    Code.FORGE_UNAVAILABLE,
-                ),
+            operator_posts(
+                f"{TASK}/land",
+                self.land,
+                "Have a task's verified pull request merged.",
+                refusals=(Code.CONFLICT, *FORGE_FAILS),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{TASK}/queue",
-                who=Who.OPERATOR,
-                summary="Have a task wait until the work of another has landed, or no longer.",
-                body=wire.QueueRequest,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.queue,
-                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            operator_posts(
+                f"{TASK}/queue",
+                self.queue,
+                "Have a task wait until the work of another has landed, or no longer.",
+                refusals=(Code.CONFLICT,),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{TASK}/priority",
-                who=Who.OPERATOR,
-                summary="Say how urgent a task is; the labels of its issue follow.",
-                body=wire.PriorityRequest,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.prioritise,
-                refusals=(
-                    Code.NOT_FOUND,
-                    Code.CONFLICT,
-                    Code.FORGE_REFUSED,
-                    Code.FORGE_UNAVAILABLE,
-                ),
+            operator_posts(
+                f"{TASK}/priority",
+                self.prioritise,
+                "Say how urgent a task is; the labels of its issue follow.",
+                refusals=(Code.CONFLICT, *FORGE_FAILS),
             ),
-            Endpoint(
-                method="POST",
-                path=f"{TASK}/assign",
-                who=Who.OPERATOR,
-                summary="Choose the agent for a task.",
-                body=wire.AssignRequest,
-                query=NoQuery,
-                answer=wire.TaskView,
-                handler=self.assign,
-                refusals=(
-                    Code.NOT_FOUND,
-                    Code.CONFLICT,
-                    Code.FORGE_REFUSED,
-                    Code.FORGE_UNAVAILABLE,
-                ),
+            operator_posts(
+                f"{TASK}/assign",
+                self.assign,
+                "Choose the agent for a task.",
+                refusals=(Code.CONFLICT, *FORGE_FAILS),
             ),
         )
 

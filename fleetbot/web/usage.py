@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleetbot import wire
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import UsageBy, UsageSum
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, Query, Who
+from fleetbot.web.endpoint import Call, Endpoint, NoBody, Query, reader_gets
 from fleetbot.web.tasks import Limit
 
 
@@ -20,17 +20,12 @@ class UsageCalls:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path=f"/{wire.API}/usage",
-                who=Who.READER,
-                summary="Tokens and money of ended runs, by agent, repository, task or day (UTC).",
-                body=NoBody,
-                query=UsageQuery,
-                answer=wire.UsageAnswer,
-                handler=self.usage,
+            reader_gets(
+                f"/{wire.API}/usage",
+                self.usage,
+                "Tokens and money of ended runs, by agent, repository, task or day (UTC).",
             ),
         )
 

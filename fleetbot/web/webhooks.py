@@ -10,7 +10,7 @@ from fleetbot import wire
 from fleetbot.forge.payloads import MalformedDelivery, parse_delivery
 from fleetbot.services.intake import Intake
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.web.endpoint import MEBIBYTE, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.endpoint import MEBIBYTE, Call, Endpoint, NoBody, NoQuery, Who, reader_gets
 from fleetbot.web.problems import Code, Refusal
 
 LARGEST_DELIVERY = 2 * MEBIBYTE
@@ -35,29 +35,21 @@ class WebhookCalls:
         self._address = address
         self._count = count
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
             Endpoint(
-                method="POST",
-                path=WEBHOOK_PATH,
-                who=Who.FORGE,
-                summary="Take a signed delivery; events without a use are taken and dropped.",
-                body=bytes,
-                query=NoQuery,
-                answer=wire.DeliveryAnswer,
-                handler=self.receive,
+                "POST",
+                Who.FORGE,
+                WEBHOOK_PATH,
+                self.receive,
+                "Take a signed delivery; events without a use are taken and dropped.",
                 status=202,
                 limit=LARGEST_DELIVERY,
             ),
-            Endpoint(
-                method="GET",
-                path=f"/{wire.API}/webhooks",
-                who=Who.READER,
-                summary="Where deliveries go, and when the last of each repository came.",
-                body=NoBody,
-                query=NoQuery,
-                answer=wire.WebhookList,
-                handler=self.known,
+            reader_gets(
+                f"/{wire.API}/webhooks",
+                self.known,
+                "Where deliveries go, and when the last of each repository came.",
             ),
         )
 

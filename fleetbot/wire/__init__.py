@@ -40,6 +40,7 @@ from fleetbot.wire.base import (
     CapabilityText,
     CommitSha,
     Concurrency,
+    IdText,
     LongText,
     Message,
     Millis,
@@ -77,18 +78,8 @@ from fleetbot.wire.people import (
     AskList,
     AskView,
     AssignRequest,
-    DeadLetterList,
-    DeadLetterView,
-    DeliveryAnswer,
-    DoctorAnswer,
     EnrolmentAnswer,
-    EventList,
-    EventView,
-    FindingView,
-    Health,
     LandRequest,
-    LeadAnswer,
-    LettersMoved,
     MessageRequest,
     NewTaskRequest,
     PauseList,
@@ -101,13 +92,25 @@ from fleetbot.wire.people import (
     TaskList,
     TaskView,
     UnwellView,
+    WaitingView,
+)
+from fleetbot.wire.rounds import FailedCheck, ReplyClaim, ReviewThread, RoundBrief, SaidWords
+from fleetbot.wire.service import (
+    DeadLetterList,
+    DeadLetterView,
+    DeliveryAnswer,
+    DoctorAnswer,
+    EventList,
+    EventView,
+    FindingView,
+    Health,
+    LeadAnswer,
+    LettersMoved,
     UsageAnswer,
     UsageRow,
-    WaitingView,
     WebhookList,
     WebhookView,
 )
-from fleetbot.wire.rounds import FailedCheck, ReplyClaim, ReviewThread, RoundBrief, SaidWords
 from fleetbot.wire.usage import UsageReport, UsageView
 
 __all__ = [
@@ -166,6 +169,7 @@ __all__ = [
     "HealthLine",
     "HeartbeatAnswer",
     "HeartbeatRequest",
+    "IdText",
     "LandRequest",
     "LeadAnswer",
     "LettersMoved",

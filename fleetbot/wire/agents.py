@@ -17,10 +17,12 @@ from fleetbot.wire.base import (
     CapabilityText,
     CommitSha,
     Concurrency,
+    IdText,
     LongText,
     Message,
     Millis,
     Number,
+    PartText,
     PathText,
     ShortText,
     one_of,
@@ -227,7 +229,7 @@ class ArtifactClaim(Message, frozen=True):
 class ReceiptRequest(Message, frozen=True):
     """`POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt."""
 
-    run: ShortText
+    run: IdText
     pull_request: Number
     branch: ShortText
     head: CommitSha
@@ -286,7 +288,7 @@ class AskRequest(Message, frozen=True):
     the run, where there is one. After `expires_seconds` nobody waits for the answer any more.
     """
 
-    id: ShortText
+    id: PartText
     kind: Literal["permission", "question"]
     title: ShortText
     request: dict[str, Any] = msgspec.field(default_factory=dict)

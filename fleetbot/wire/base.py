@@ -31,6 +31,14 @@ Millis = Annotated[
     int, Meta(ge=0, le=2**53, description="milliseconds since the beginning of 1970")
 ]
 Number = Annotated[int, Meta(ge=1, le=2**31 - 1, description="the number Forgejo gave it")]
+IdText = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)", description="an id, as it was given")]
+PartText = Annotated[  # what can be a part of a path
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f]{1,200}$(?!\n)",
+        description="1 to 200 characters, none of them a control character",
+    ),
+]
 ShortText = Annotated[str, Meta(max_length=200)]
 PathText = Annotated[str, Meta(max_length=1000)]
 LongText = Annotated[str, Meta(max_length=20_000)]

@@ -191,7 +191,8 @@ class BoardProof(Answer, frozen=True):
 
 class BoardStory(Answer, frozen=True):
     """`GET board/tasks/{task}`: its whole story, oldest step first. `pull_says`: where its pull
-    request stands. `earlier`: so many steps before the first are left out."""
+    request stands. `earlier`: so many steps before the first are left out, and `archived`: so many
+    events before them are in the journal's archive only."""
 
     task: BoardTask
     author: str
@@ -204,6 +205,7 @@ class BoardStory(Answer, frozen=True):
     proofs: tuple[BoardProof, ...] = ()
     steps: tuple[BoardStep, ...] = ()
     earlier: int = 0
+    archived: int = 0
 
 
 class BoardEvent(Answer, frozen=True):

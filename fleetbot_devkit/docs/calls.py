@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fleetbot import wire
-from fleetbot.web.endpoint import AnyEndpoint, NoBody
+from fleetbot.web.endpoint import Endpoint, NoBody
 from fleetbot.web.problems import STATUS
 from fleetbot_devkit.docs.examples import Example, examples
 from fleetbot_devkit.docs.markdown import block, code, codes, table
@@ -68,9 +68,9 @@ _LONG = 12
 """Lines of an answer; a message that has more is shown once."""
 
 
-def sections_of_calls(found: Sequence[AnyEndpoint], document: Shape) -> Iterator[str]:
+def sections_of_calls(found: Sequence[Endpoint], document: Shape) -> Iterator[str]:
     """By group; `document` is their description."""
-    groups: dict[str, list[AnyEndpoint]] = {}
+    groups: dict[str, list[Endpoint]] = {}
     for endpoint in found:
         groups.setdefault(_operation(endpoint, document)["tags"][0], []).append(endpoint)
     shown = _Shown(examples())
@@ -83,17 +83,17 @@ def sections_of_calls(found: Sequence[AnyEndpoint], document: Shape) -> Iterator
             yield from shown.of(endpoint)
 
 
-def short(endpoint: AnyEndpoint) -> str:
+def short(endpoint: Endpoint) -> str:
     """`GET tasks`: as the overview and the examples name it."""
     return f"{endpoint.method} {endpoint.path.removeprefix(f'/{wire.API}/')}"
 
 
-def _operation(endpoint: AnyEndpoint, document: Shape) -> Shape:
+def _operation(endpoint: Endpoint, document: Shape) -> Shape:
     operation: Shape = document["paths"][endpoint.path][endpoint.method.lower()]
     return operation
 
 
-def _call(endpoint: AnyEndpoint, operation: Shape) -> Iterator[str]:
+def _call(endpoint: Endpoint, operation: Shape) -> Iterator[str]:
     yield f"### {endpoint.method} {endpoint.path}"
     yield f"{endpoint.summary} **Who:** {endpoint.who.value}."
     if operation["parameters"]:
@@ -110,7 +110,7 @@ def _parameter(shape: Shape) -> tuple[str, str, str]:
     return code(shape["name"]), shape["in"], told + needed
 
 
-def _answers(endpoint: AnyEndpoint, operation: Shape) -> Iterator[tuple[str, str]]:
+def _answers(endpoint: Endpoint, operation: Shape) -> Iterator[tuple[str, str]]:
     for status, response in operation["responses"].items():
         if int(status) < 400:
             for media, its in response.get("content", {}).items():
@@ -119,7 +119,7 @@ def _answers(endpoint: AnyEndpoint, operation: Shape) -> Iterator[tuple[str, str
             if "content" not in response:
                 yield status, response["description"]
     by_status: dict[int, list[str]] = {}
-    for refusal in endpoint.refusals:
+    for refusal in endpoint.own:
         by_status.setdefault(STATUS[refusal].value, []).append(refusal)
     for number, its in sorted(by_status.items()):
         yield str(number), f"the [problem](#problems) {codes(its)}"
@@ -139,7 +139,7 @@ class _Shown:
         self._examples = all_of_them
         self._where: dict[type, str] = {}
 
-    def of(self, endpoint: AnyEndpoint) -> Iterator[str]:
+    def of(self, endpoint: Endpoint) -> Iterator[str]:
         name = short(endpoint)
         for example in self._examples:
             if example.call == name:
@@ -148,7 +148,7 @@ class _Shown:
                 yield block(f"$ {example.command}", "console")
                 yield self._answer(endpoint, example)
 
-    def _answer(self, endpoint: AnyEndpoint, example: Example) -> str:
+    def _answer(self, endpoint: Endpoint, example: Example) -> str:
         if not example.answer:
             return f"{example.status}, without a body."
         first = self._where.setdefault(endpoint.answer, endpoint.path)

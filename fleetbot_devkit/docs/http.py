@@ -40,7 +40,7 @@ from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import Parts, WebApi
-from fleetbot.web.endpoint import AnyEndpoint
+from fleetbot.web.endpoint import Endpoint
 from fleetbot.web.openapi import describe
 from fleetbot.web.problems import STATUS, TITLE, Code
 from fleetbot_devkit.docs.calls import sections_of_calls, short
@@ -48,7 +48,7 @@ from fleetbot_devkit.docs.markdown import code, page, table
 from fleetbot_devkit.docs.schema import sections
 
 
-def endpoints() -> tuple[AnyEndpoint, ...]:
+def endpoints() -> tuple[Endpoint, ...]:
     """Every endpoint, on parts that are never started."""
     store = SqliteStore(Path("unused.db"))
     fleet = Fleet(store, Policy(), lambda: 0, lambda notice: ())
@@ -162,7 +162,7 @@ def http() -> str:
     )
 
 
-def _overview(endpoint: AnyEndpoint) -> tuple[str, str, str]:
+def _overview(endpoint: Endpoint) -> tuple[str, str, str]:
     heading = f"{endpoint.method} {endpoint.path}"
     anchor = re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
     return f"[{code(short(endpoint))}](#{anchor})", endpoint.who.value, endpoint.summary

@@ -111,6 +111,16 @@ async def test_events_are_followed_over_a_line_that_breaks(site: Site) -> None:
     assert lines == ["0", "2"]
 
 
+async def test_events_of_any_length_are_followed(site: Site) -> None:
+    """A round's brief may have the words of many reviews."""
+    long = "ä" * 500_000
+    await site.task(1, title=long)
+    await site.task(2)
+    async with connect(site.url, READER) as reader:
+        seen = [event.data["issue"] async for event in _some(reader.events.follow(after=0), 2)]
+    assert seen == [1, 2]
+
+
 async def _some(events: AsyncIterator[wire.EventView], many: int) -> AsyncIterator[wire.EventView]:
     async for event in events:
         yield event

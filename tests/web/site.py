@@ -82,6 +82,7 @@ class Answer:
         if field is not None:
             assert self.body.get("field") == field, self.body
         assert self.body["status"] == status
+        assert self.headers["Cache-Control"] == "no-store"
         detail: str = self.body["detail"]
         return detail
 

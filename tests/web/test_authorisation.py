@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fleetbot.services.passes import SESSION_PREFIX
-from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Who
+from fleetbot.web.endpoint import EVENT_STREAM, Endpoint, Who
 from fleetbot.web.guard import SESSION_COOKIE
 from tests.web.furnished import QUESTION, Furnished
 from tests.web.site import HEAD, READER, Site
@@ -48,11 +48,11 @@ BODIES: dict[str, dict[str, Any]] = {
 """What a good request says; none where there is nothing to be said."""
 
 
-def name_of(endpoint: AnyEndpoint) -> str:
+def name_of(endpoint: Endpoint) -> str:
     return f"{endpoint.method} {endpoint.path.removeprefix('/api/v1/')}"
 
 
-async def status(scene: Furnished, endpoint: AnyEndpoint, token: str, method: str = "") -> int:
+async def status(scene: Furnished, endpoint: Endpoint, token: str, method: str = "") -> int:
     """Of the answer to a good request that speaks of what is at the scene's place."""
     name, place = name_of(endpoint), scene.place
     body = dict(BODIES.get(name, {}))
@@ -75,7 +75,7 @@ async def status(scene: Furnished, endpoint: AnyEndpoint, token: str, method: st
         return response.status
 
 
-async def prepare(scene: Furnished, endpoint: AnyEndpoint, kind: str) -> str:
+async def prepare(scene: Furnished, endpoint: Endpoint, kind: str) -> str:
     """The token; where something will be changed with it, of what is there for that alone."""
     if kind == "other":
         return scene.tokens["other"]

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from yarl import URL
 
-from fleetbot.web.endpoint import AnyEndpoint, Who
+from fleetbot.web.endpoint import Endpoint, Who
 from fleetbot.web.webhooks import LARGEST_DELIVERY
 from tests.store.backend import SqliteBackend
 from tests.web.site import ENROL, OPERATOR, READER, Caller, Site, signature
@@ -21,7 +21,7 @@ KEY = {"Idempotency-Key": "k"}
 OPEN = (Who.ANYONE, Who.FORGE)
 
 
-def address(endpoint: AnyEndpoint) -> str:
+def address(endpoint: Endpoint) -> str:
     return re.sub(r"{\w+}", "unknown", endpoint.path)
 
 
@@ -37,11 +37,11 @@ async def callers(site: Site) -> dict[Who, Caller]:
     }
 
 
-def guarded(site: Site) -> list[AnyEndpoint]:
+def guarded(site: Site) -> list[Endpoint]:
     return [endpoint for endpoint in site.api.endpoints if endpoint.who not in OPEN]
 
 
-def with_message(site: Site) -> list[AnyEndpoint]:
+def with_message(site: Site) -> list[Endpoint]:
     return [e for e in guarded(site) if e.takes_body]
 
 
@@ -174,16 +174,30 @@ async def test_a_packed_body_that_was_cut_off_is_not_taken_for_an_empty_one(
     assert await site.journal() == before
 
 
-async def test_what_is_left_of_a_packed_body_is_not_unpacked_for_a_refusal(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        ("POST /api/v1/agents/claim", 401),
+        ("POST /api/v1/board/session", 413),
+        ("POST /api/v1/webhooks/forgejo", 413),
+        ("GET /healthz", 200),
+        ("PUT /healthz", 405),
+        ("POST /nothing", 404),
+    ],
+)
+async def test_what_is_left_of_a_packed_body_is_not_unpacked_for_who_has_proven_nothing(
+    site: Site, call: str, status: int
+) -> None:
     """400 kB may be 400 MB: the rest is not waited for, nor read."""
     packed = gzip.compress(bytes(64 * 1024 * 1024))
     url = URL(site.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    lines = ["POST /api/v1/agents/claim HTTP/1.1", "Host: x", "Content-Encoding: gzip"]
+    lines = [f"{call} HTTP/1.1", "Host: x", "Content-Encoding: gzip"]
+    lines += [f"X-Forgejo-Signature: {signature(b'another')}"]
     writer.write("\r\n".join([*lines, f"Content-Length: {len(packed)}", "", ""]).encode())
     writer.write(packed[:4096])
     answered = await reader.readuntil(b"\r\n\r\n")
-    assert answered.startswith(b"HTTP/1.1 401 ")
+    assert answered.startswith(f"HTTP/1.1 {status} ".encode())
     async with asyncio.timeout(5):
         await reader.read()
     assert reader.at_eof()
@@ -307,5 +321,5 @@ async def test_tokens_never_reach_the_log(site: Site, caplog: pytest.LogCaptureF
         assert token not in caplog.text
 
 
-def _fields(endpoint: AnyEndpoint) -> tuple[msgspec.structs.FieldInfo, ...]:
+def _fields(endpoint: Endpoint) -> tuple[msgspec.structs.FieldInfo, ...]:
     return msgspec.structs.fields(endpoint.body)

@@ -101,6 +101,7 @@ def test_a_wrong_body_is_explained(message: type, body: object, words: str) -> N
         ),
         ("repo=app", "repo must be owner/name."),
         ("limit=1&limit=2", "limit is given 2 times: give it once."),
+        ("=2", '"" is not known here; known: state, repo, agent, limit, before.'),
         ("page=2", "page is not known here; known: state, repo, agent, limit, before."),
     ],
 )
@@ -115,6 +116,21 @@ def test_a_wrong_parameter_is_explained(query: str, words: str) -> None:
 def test_a_parameter_that_is_left_out_is_not_called_null(said: str) -> None:
     with pytest.raises(Refusal, match="until must be a whole number, at least 0"):
         decode_query(URL(f"?until={said}").query, UsageQuery, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"{", "input data was truncated"),
+        (b"{,}", "object keys must be strings (byte 1)"),
+        (b'{"name": "\xff"}', "it is not UTF-8"),
+    ],
+)
+def test_what_is_not_json_is_explained(body: bytes, why: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        decode_json(body, wire.RegisterRequest)
+
+    assert str(refusal.value) == f"The body is not JSON in UTF-8: {why}."
 
 
 def test_a_repeated_parameter_gathers_its_values() -> None:

@@ -100,6 +100,24 @@ async def test_where_the_stream_broke_counts_more_than_where_it_began(site: Site
         assert (await stream.event())["seq"] == 2
 
 
+async def test_who_knows_of_events_that_are_not_there_is_told_so(site: Site) -> None:
+    """As after a backup was put back: those that come next have numbers that are known already."""
+    await site.task(1)
+    known = site.fleet.state.seq + 1
+
+    told = (await site.reader.get(EVENTS, after=known)).refuses(422, "invalid", "after")
+    sent = {"Last-Event-ID": str(known)}
+    answer = await site.reader.call("GET", EVENTS, headers=sent)
+    answer.refuses(422, "invalid", "Last-Event-ID")
+
+    assert (
+        told == f"after is {known}, and the journal ends with {known - 1}: begin anew from there."
+    )
+    async with following(site, f"?after={known - 1}") as stream:
+        await site.task(2)
+        assert (await stream.event())["data"]["issue"] == 2
+
+
 async def test_streams_end_when_the_plugin_stops(site: Site) -> None:
     async with following(site) as stream:
         site.close()

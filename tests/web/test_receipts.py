@@ -157,6 +157,8 @@ async def test_each_wrong_value_is_named(site: Site, agent: Caller, run: str) ->
         name = field.split(".")[0].split("[")[0]
         answer = await file(agent, a_receipt(run) | {name: value})
         answer.refuses(422, "invalid", field)
+    for odd in ("", "run 1", "run-1\n", "run-\0"):  # the last is more than Postgres can look for
+        (await file(agent, a_receipt(odd))).refuses(422, "invalid", "run")
     assert await site.journal() == before
 
 

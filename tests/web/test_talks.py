@@ -79,6 +79,9 @@ async def test_an_unknown_question_cannot_be_heard_or_answered(
         ({"request": "make"}, "request"),
         ({"options": ["o"] * 21}, "options"),
         ({"title": "t" * 201}, "title"),
+        ({"id": ""}, "id"),  # nothing, and control characters, cannot be in the path of its answer
+        ({"id": "tool\0"}, "id"),
+        ({"id": "tool-1\n"}, "id"),
     ],
 )
 async def test_a_question_that_makes_no_sense_is_refused(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk, not_of_this_room
@@ -19,14 +19,11 @@ from fleetbot.chat.words.answers import Particulars
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich, link, one_line
 from fleetbot.domain.errors import NotFound
-from fleetbot.domain.events import Recorded
 from fleetbot.domain.lookup import the_agent
 from fleetbot.domain.model import OPEN_STATES, AgentName, Run, Task, TaskId, TaskState
-from fleetbot.domain.state import task_stream
 from fleetbot.domain.wording import STATE_WORDS
+from fleetbot.services.stories import past
 from fleetbot.store.records import PostKind
-
-_AT_ONCE = 500  # lines of the journal
 
 
 class Reading:
@@ -120,20 +117,9 @@ class Reading:
 
     async def why(self, command: spec.Why, said: Said) -> Post:
         fleet, task = self._fleet, await self._desk.find(command.issue, said)
-        lines, shelved = await self._journal(task), None
-        if not lines or lines[0].version > 1:
-            shelved = await fleet.store.shelved(task_stream(task.id))
+        lines, shelved = await past(fleet.store, task.id)
         body = answers.told_why(task, lines, fleet.state, fleet.clock(), fleet.policy, shelved)
         return Post(body, about=_about(task))
-
-    async def _journal(self, task: Task) -> Sequence[Recorded]:
-        lines: list[Recorded] = []
-        stream = task_stream(task.id)
-        while part := await self._fleet.store.events(
-            stream, after=lines[-1].seq if lines else 0, limit=_AT_ONCE
-        ):
-            lines += part
-        return lines
 
 
 def _about(task: Task) -> About:

@@ -27,6 +27,7 @@ CheckHealth = Callable[[], Awaitable[wire.Health]]
 
 _TODAY_MS = 15_000
 _HEALTH_MS = 5_000
+_DIGITS = 9  # of a place in a list: no fleet has more tasks
 
 
 class Shelf(StrEnum):
@@ -203,7 +204,7 @@ class Board:
             raise Invalid(f"{repo} is not among the repositories you see.", field="repo")
         if shelf in _STATES:
             return await self._of_disk(viewer, _STATES[shelf], repo, after, limit)
-        if after and not after.isdecimal():
+        if after and not (after.isdecimal() and len(after) <= _DIGITS):
             raise Invalid("after must be as the page before gave it as `next`.", field="after")
         return await self._of_memory(viewer, shelf, repo, int(after or 0), limit)
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fleetbot import wire
-from fleetbot.domain.events import Recorded, event_type
+from fleetbot.domain.events import event_type
 from fleetbot.domain.model import AgentName, Run, RunId, Task, Verdict
-from fleetbot.domain.standing import lines
-from fleetbot.domain.state import task_stream
+from fleetbot.domain.standing import lines as standing
 from fleetbot.services.board.proof import proof
 from fleetbot.services.board.views import Forge, Views
 from fleetbot.services.board.words import details
 from fleetbot.services.fleet import Fleet
-from fleetbot.services.stories import Step, TellSteps
+from fleetbot.services.stories import Step, TellSteps, past
 
-_AT_ONCE = 500  # lines of the journal
-_MOST_LINES = 10_000
 _MOST_STEPS = 500  # shown of a story: its newest
 _PROOFS = 10
 _QUOTE = ": “"
@@ -27,7 +24,8 @@ async def story(
 ) -> wire.BoardStory:
     runs = await fleet.store.runs_of(task.id)
     agents = {run.id: run.agent for run in runs}
-    told = tell(task, await _journal(fleet, task), agents, fleet.clock())
+    lines, shelved = await past(fleet.store, task.id)
+    told = tell(task, lines, agents, fleet.clock())
     shown = told[-_MOST_STEPS:]
     return wire.BoardStory(
         task=await views.task(task),
@@ -37,27 +35,16 @@ async def story(
         needs=task.traits.needs,
         spent=wire.UsageView.of(task.spent),
         runs=len(runs),
-        pull_says=tuple(line.replace("`", "") for line in lines(task.pull)) if task.pull else (),
+        pull_says=tuple(line.replace("`", "") for line in standing(task.pull)) if task.pull else (),
         proofs=await _proofs(fleet, forge, task, agents),
         steps=tuple(map(_step, shown)),
         earlier=len(told) - len(shown),
+        archived=shelved.lines if shelved else 0,
     )
 
 
 def _branch(task: Task, runs: Sequence[Run]) -> str:
     return task.branch or (runs[-1].branch if runs else "")
-
-
-async def _journal(fleet: Fleet, task: Task) -> Sequence[Recorded]:
-    lines: list[Recorded] = []
-    stream = task_stream(task.id)
-    while len(lines) < _MOST_LINES:
-        after = lines[-1].seq if lines else 0
-        part = await fleet.store.events(stream, after=after, limit=_AT_ONCE)
-        lines += part
-        if len(part) < _AT_ONCE:
-            break
-    return lines
 
 
 async def _proofs(

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from fleetbot.domain.model import TaskState
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.git_models import Branch
 from fleetbot.forge.keeping_calls import AccessToken, Hook, Protection
 from fleetbot.forge.label_calls import LabelSpec
-from fleetbot.forge.models import Branch, Repository
+from fleetbot.forge.models import Repository
 from fleetbot.services.labels import LabelMaps, priority_label, state_label, trigger_label
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -14,19 +11,19 @@ from fleetbot import wire
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import TaskId
 from fleetbot.services.board.board import Board, Shelf
+from fleetbot.web.board.kept import Kept
 from fleetbot.web.board.pages import Pages
 from fleetbot.web.board.sessions import SessionCalls
 from fleetbot.web.crowd import Crowd
 from fleetbot.web.endpoint import (
     EVENT_STREAM,
     JSON,
-    AnyEndpoint,
     Call,
     Endpoint,
     NoBody,
     NoQuery,
     Query,
-    Who,
+    viewer_gets,
 )
 from fleetbot.web.events import LAST_EVENT_ID, FeedQuery, Streams, message
 from fleetbot.web.problems import Code
@@ -36,6 +33,8 @@ BOARD = f"/{wire.API}/board"
 KEPT = "It is as it was when the caller got the ETag of its `If-None-Match`."
 MOST_STREAMS = 8
 """Of one viewer: who has so many pages open does not take the places of others."""
+REACH = 2_000
+"""Who was away for longer looks at all anew, and does not have the whole journal read for it."""
 
 
 class ListQuery(Query, frozen=True):
@@ -44,64 +43,55 @@ class ListQuery(Query, frozen=True):
     list: Shelf = Shelf.WORKING
     repo: RepoText | None = None
     issue: wire.Number | None = None
-    after: str = ""
+    after: wire.IdText | None = None
     limit: Limit = 50
 
 
 class BoardCalls:
-    """`quiet_seconds` as of `Streams`."""
+    """`reach` as of `Streams`."""
 
-    def __init__(self, board: Board, quiet_seconds: float = 15) -> None:
+    def __init__(self, board: Board, reach: int = REACH) -> None:
         self._board = board
         self._pages = Pages(board.frames)
         self._sessions = SessionCalls(board)
-        self._streams = Streams(board.fleet, quiet_seconds)
+        self._streams = Streams(board.fleet, reach=reach)
         self._crowd = Crowd(MOST_STREAMS, "streams of the board")
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
-        read = partial(self._reading, body=NoBody, who=Who.VIEWER, kept=KEPT)
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
             *self._pages.endpoints(),
             *self._sessions.endpoints(),
-            read(
-                path=BOARD,
-                summary="The fleet at a glance, as the board shows it.",
-                query=NoQuery,
-                answer=wire.BoardFleet,
-                handler=self.glance,
+            viewer_gets(
+                BOARD,
+                self.glance,
+                "The fleet at a glance, as the board shows it.",
+                sends=wire.BoardFleet,
+                kept=KEPT,
             ),
-            read(
-                path=f"{BOARD}/tasks",
-                summary="A page of one of the board's lists.",
-                query=ListQuery,
-                answer=wire.BoardTasks,
-                handler=self.tasks,
+            viewer_gets(
+                f"{BOARD}/tasks",
+                self.tasks,
+                "A page of one of the board's lists.",
+                sends=wire.BoardTasks,
+                kept=KEPT,
             ),
-            read(
-                path=f"{BOARD}/tasks/{{task}}",
-                summary="A task's whole story, and what verified it.",
-                query=NoQuery,
-                answer=wire.BoardStory,
-                handler=self.story,
-                refusals=(Code.NOT_FOUND,),
+            viewer_gets(
+                f"{BOARD}/tasks/{{task}}",
+                self.story,
+                "A task's whole story, and what verified it.",
+                sends=wire.BoardStory,
+                kept=KEPT,
             ),
-            Endpoint(
-                method="GET",
-                path=f"{BOARD}/events",
-                who=Who.VIEWER,
-                summary="Follow what happens, in words; resumable as `GET events` is.",
-                body=NoBody,
-                query=FeedQuery,
-                answer=wire.BoardEvent,
-                handler=self.follow,
+            viewer_gets(
+                f"{BOARD}/events",
+                self.follow,
+                f"Follow what happens, in words; resumable over the last {REACH:,} events.",
+                sends=wire.BoardEvent,
                 media=EVENT_STREAM,
                 headers=(LAST_EVENT_ID,),
                 refusals=(Code.BUSY,),
             ),
         )
-
-    def _reading(self, **fields: Any) -> AnyEndpoint:
-        return Endpoint(method="GET", **fields)
 
     def close(self) -> None:
         self._streams.close()
@@ -110,11 +100,11 @@ class BoardCalls:
         return _revalidated(call, await self._board.at_a_glance(call.viewer))
 
     async def tasks(self, call: Call[NoBody, ListQuery]) -> web.Response:
-        query, repo = call.query, call.query.repo or ""
+        query, repo, after = call.query, call.query.repo or "", call.query.after or ""
         if query.issue is not None:
             found = await self._board.of_issue(call.viewer, repo, query.issue)
         else:
-            found = await self._board.tasks(call.viewer, query.list, repo, query.after, query.limit)
+            found = await self._board.tasks(call.viewer, query.list, repo, after, query.limit)
         return _revalidated(call, found)
 
     async def story(self, call: Call[NoBody, NoQuery]) -> web.Response:
@@ -138,10 +128,5 @@ class BoardCalls:
 
 
 def _revalidated(call: Call[Any, Any], answer: wire.Answer) -> web.Response:
-    """The answer, or that it is what the caller has."""
-    body = msgspec.json.encode(answer)
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
-    if call.request.headers.get("If-None-Match") == tag:
-        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return web.Response(body=body, content_type=JSON, headers=headers)
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
+    return Kept.of(msgspec.json.encode(answer), JSON).answer(call.request, headers)

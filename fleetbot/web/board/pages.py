@@ -6,16 +6,15 @@ to the browser (Content Security Policy Level 3).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from http import HTTPStatus
 from importlib import resources
-from typing import NamedTuple
 
 from aiohttp import web
 
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.board.kept import Kept
+from fleetbot.web.endpoint import Call, Endpoint, NoBody, NoQuery, anyone_gets
 from fleetbot.web.problems import Code, Refusal
 
 _TYPES = {
@@ -28,55 +27,35 @@ _INDEX = "index.html"
 _KEPT = "It is what the caller has, by its ETag."
 
 
-class _File(NamedTuple):
-    body: bytes
-    media: str
-    tag: str
-
-
 class Pages:
     """`frames`: the origins of pages that may show the board inside them; none where empty."""
 
     def __init__(self, frames: Sequence[str]) -> None:
         self._policy = policy_of(frames)
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
-            Endpoint(
-                method="GET",
-                path="/board",
-                who=Who.ANYONE,
-                summary="Leads to the board's page.",
-                body=NoBody,
-                query=NoQuery,
-                answer=type(None),
-                handler=self.lead,
+            anyone_gets(
+                "/board",
+                self.lead,
+                "Leads to the board's page.",
                 moved="To `board/`.",
             ),
-            Endpoint(
-                method="GET",
-                path="/board/",
-                who=Who.ANYONE,
-                summary="The board's page, for browsers.",
-                body=NoBody,
-                query=NoQuery,
-                answer=str,
-                handler=self.index,
+            anyone_gets(
+                "/board/",
+                self.index,
+                "The board's page, for browsers.",
+                sends=str,
                 media="text/html",
                 kept=_KEPT,
             ),
-            Endpoint(
-                method="GET",
-                path="/board/{file}",
-                who=Who.ANYONE,
-                summary="What the board's page is made of.",
-                body=NoBody,
-                query=NoQuery,
-                answer=str,
-                handler=self.file,
+            anyone_gets(
+                "/board/{file}",
+                self.file,
+                "What the board's page is made of.",
+                sends=str,
                 media="*/*",
                 kept=_KEPT,
-                refusals=(Code.NOT_FOUND,),
             ),
         )
 
@@ -96,7 +75,6 @@ class Pages:
         if found is None:
             raise Refusal(Code.NOT_FOUND, f"The board has no {name}.", field="file")
         headers = {
-            "ETag": found.tag,
             "Cache-Control": "no-cache",
             "Content-Security-Policy": self._policy,
             "Referrer-Policy": "no-referrer",
@@ -104,22 +82,18 @@ class Pages:
             "Cross-Origin-Resource-Policy": "same-origin",
             "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         }
-        if call.request.headers.get("If-None-Match") == found.tag:
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return web.Response(
-            body=found.body, content_type=found.media, charset="utf-8", headers=headers
-        )
+        return found.answer(call.request, headers)
 
     @cached_property
-    def _files(self) -> dict[str, _File]:
+    def _files(self) -> dict[str, Kept]:
         """All of them, read when the first is asked for."""
         folder = resources.files("fleetbot.web.board") / "static"
-        return {file.name: _file(file.name, file.read_bytes()) for file in folder.iterdir()}
+        return {file.name: _kept(file.name, file.read_bytes()) for file in folder.iterdir()}
 
 
-def _file(name: str, body: bytes) -> _File:
-    suffix = name[name.rindex(".") :]
-    return _File(body, _TYPES[suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+def _kept(name: str, body: bytes) -> Kept:
+    media = _TYPES[name[name.rindex(".") :]]
+    return Kept.of(body, f"{media}; charset=utf-8")
 
 
 def policy_of(frames: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.services.board.board import Board
-from fleetbot.web.endpoint import JSON, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.endpoint import JSON, Call, Endpoint, NoBody, NoQuery, Who
 from fleetbot.web.guard import SESSION_COOKIE
 from fleetbot.web.problems import Code, Refusal
 
@@ -20,30 +20,25 @@ class SessionCalls:
     def __init__(self, board: Board) -> None:
         self._board = board
 
-    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         return (
             Endpoint(
-                method="POST",
-                path=SESSION,
-                who=Who.ANYONE,
-                summary="Exchange what stands in a link, which is good once, or a reader's token,"
+                "POST",
+                Who.ANYONE,
+                SESSION,
+                self.open,
+                "Exchange what stands in a link, which is good once, or a reader's token,"
                 " for the board's session: a cookie.",
-                body=wire.BoardSessionRequest,
-                query=NoQuery,
-                answer=wire.BoardViewer,
-                handler=self.open,
+                sends=wire.BoardViewer,
                 refusals=(Code.FORBIDDEN,),
                 limit=8192,
             ),
             Endpoint(
-                method="DELETE",
-                path=SESSION,
-                who=Who.ANYONE,
-                summary="Have the browser forget its session.",
-                body=NoBody,
-                query=NoQuery,
-                answer=type(None),
-                handler=self.leave,
+                "DELETE",
+                Who.ANYONE,
+                SESSION,
+                self.leave,
+                "Have the browser forget its session.",
                 empty="Done.",
                 refusals=(Code.FORBIDDEN,),
             ),
@@ -65,8 +60,8 @@ class SessionCalls:
         )
 
     async def leave(self, call: Call[NoBody, NoQuery]) -> web.Response:
-        _check_origin(call.request)
         """Of a tab or of a widget: a browser keeps the two apart, and does not say which it is."""
+        _check_origin(call.request)
         response = web.Response(status=HTTPStatus.NO_CONTENT)
         for framed in (False, True):
             response.headers.add("Set-Cookie", _cookie(call.request, "", 0, framed=framed))
@@ -74,8 +69,14 @@ class SessionCalls:
 
 
 def _check_origin(request: web.Request) -> None:
-    """Browsers say which page asks; no other page may let somebody in, or out."""
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    """Browsers say which page asks; no other page may let somebody in, or out.
+
+    Without https they do not say it. What another page sends then without that we are asked first,
+    and refuse, is a form or a text, never JSON (Fetch, "CORS-preflight fetch").
+    """
+    is_another = request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    may_be_another = "Origin" in request.headers and request.content_type != JSON
+    if is_another or (request.method == "POST" and may_be_another):
         raise Refusal(Code.FORBIDDEN, "Only the board itself may ask for this.")
 
 

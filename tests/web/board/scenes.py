@@ -23,6 +23,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Verified
 from fleetbot.domain.usage import Usage
 from fleetbot.services.fleet import Context
+from fleetbot.store.records import Acknowledged, Change
 from tests.web.site import HEAD, REPO, Site
 
 FORGE = "https://forge.example"
@@ -46,6 +47,12 @@ class Scene:
 
     def later(self, ms: int) -> None:
         self.site.now += ms
+
+    async def delivers(self) -> None:
+        """What Forgejo is to be told has arrived there."""
+        while due := await self.site.store.due(self.site.now, {"forgejo": 100}):
+            sent = tuple(Acknowledged(id=its.entry.id, at=self.site.now) for its in due)
+            await self.site.store.append(Change(acknowledged=sent))
 
     async def knows(self, *names: str) -> None:
         for number, name in enumerate(names, 1):

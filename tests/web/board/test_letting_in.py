@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from fleetbot.domain.errors import Forbidden
 from fleetbot.services.access import Access, TokenSets
-from fleetbot.services.passes import Passes
+from fleetbot.services.passes import NotLetIn, Passes
 from fleetbot.web.board.pages import policy_of
 from fleetbot.web.guard import SESSION_COOKIE
 from tests.web.board.scenes import CLAUDE, HOSTILE, OTHER, Scene
@@ -25,7 +27,8 @@ async def link(site: Site, room: str = "!team:hs", user: str = "@ada:hs") -> str
 
 
 async def exchange(site: Site, key: str, **headers: str) -> Answer:
-    return await site.nobody.post(f"{BOARD}/session", {"key": key}, headers=headers)
+    sent = {"Content-Type": "application/json", **headers}
+    return await site.nobody.post(f"{BOARD}/session", {"key": key}, headers=sent)
 
 
 def cookie(answer: Answer) -> Any:
@@ -72,7 +75,7 @@ async def test_a_link_becomes_a_cookie_that_no_script_and_no_other_site_gets(sit
 
 async def test_within_another_page_the_cookie_is_kept_apart_by_that(site: Site) -> None:
     body = {"key": await link(site), "framed": True}
-    sent = {"Origin": "https://fleet.example"}
+    sent = {"Origin": "https://fleet.example", "Content-Type": "application/json"}
     answer = await site.nobody.post(f"{BOARD}/session", body, headers=sent)
 
     told = answer.headers["Set-Cookie"].split("; ")
@@ -103,6 +106,12 @@ async def test_a_link_is_good_once(site: Site) -> None:
 
     assert "used before" in told
     assert "!fleet board" in told
+
+
+async def test_a_link_is_good_once_however_many_come_at_once(site: Site) -> None:
+    key = await link(site)
+    answers = await asyncio.gather(*(exchange(site, key) for _ in range(8)))
+    assert sorted(answer.status for answer in answers) == [200, *[403] * 7]
 
 
 async def test_a_link_is_good_for_minutes(site: Site) -> None:
@@ -136,7 +145,17 @@ async def test_what_was_changed_or_is_for_something_else_lets_nobody_in(site: Si
 
 
 async def test_another_page_cannot_let_somebody_in(site: Site) -> None:
-    sent = {"Sec-Fetch-Site": "cross-site"}
+    for where in ("cross-site", "same-site", "?"):
+        sent = {"Sec-Fetch-Site": where}
+        (await exchange(site, READER, **sent)).refuses(403, "forbidden")
+
+
+@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_nor_can_it_where_browsers_do_not_say_whose_page_it_is(
+    site: Site, media: str
+) -> None:
+    """As over http. A form can be made to look like JSON."""
+    sent = {"Origin": "http://evil.example", "Content-Type": media}
     (await exchange(site, READER, **sent)).refuses(403, "forbidden")
 
 
@@ -174,6 +193,36 @@ async def test_all_that_was_given_out_can_be_withdrawn(site: Site) -> None:
     assert (await ada.get()).status == 401
     assert "withdrawn" in (await exchange(site, unused)).refuses(403, "forbidden")
     assert (await (await visitor(site)).get()).status == 200
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+async def test_what_is_withdrawn_while_the_room_is_asked_is_good_for_nothing(
+    site: Site, is_link: bool
+) -> None:
+    """The homeserver may take its time to say who is in it."""
+    asked: list[str] = []
+
+    async def is_in(room: str, user: str) -> bool:
+        asked.append(user)
+        if len(asked) == 2:
+            await passes.withdraw()
+        return True
+
+    passes = Passes(site.fleet, Access(site.store, TokenSets()), 15 * MINUTE, 60 * MINUTE, is_in)
+    unused = await passes.link("@ada:hs", "!team:hs")
+    session = await passes.open(await passes.link("@ada:hs", "!team:hs"))
+    site.now += 5 * MINUTE
+
+    with pytest.raises((Forbidden, NotLetIn), match="withdrawn"):
+        await (passes.open(unused) if is_link else passes.viewer(session.text))
+    assert asked == ["@ada:hs"] * 2
+
+
+async def test_who_is_in_a_room_is_asked_again_when_the_clock_was_set_back(site: Site) -> None:
+    ada = await visitor(site)
+    site.now -= 60 * MINUTE
+    site.away.add("@ada:hs")
+    assert "withdrawn" in (await ada.get()).refuses(401, "unauthorized")
 
 
 async def test_sessions_outlive_a_restart_and_tokens_that_are_gone_do_not(site: Site) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from fleetbot.chat.words.why import why
 from fleetbot.domain import commands as cmd
+from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.passes import Viewer
-from fleetbot.web.board import MOST_STREAMS
-from tests.web.board.scenes import CLAUDE, FORGE, OTHER, SHELL, Scene
+from fleetbot.web.board import MOST_STREAMS, BoardCalls
+from fleetbot.web.guard import Guard
+from tests.web.board.scenes import CLAUDE, FORGE, MINUTE, OTHER, SHELL, Scene
 from tests.web.board.test_letting_in import BOARD, Visitor, visitor
-from tests.web.site import HEAD, READER, REPO, Site
+from tests.web.site import HEAD, READER, REPO, Site, serve
 
 
 async def test_a_wait_is_told_in_the_very_sentence_of_why(site: Site, scene: Scene) -> None:
@@ -51,17 +55,22 @@ async def test_many_tasks_come_page_by_page(site: Site, scene: Scene) -> None:
         await scene.task(issue, f"Task {issue}")
     for shelf in ("queued", "all"):
         seen: list[int] = []
-        after = ""
+        after: dict[str, str] = {}
         while True:
-            page = (await site.reader.get(f"{BOARD}/tasks", list=shelf, after=after)).body
+            page = (await site.reader.get(f"{BOARD}/tasks", list=shelf, **after)).body
             seen += [task["issue"] for task in page["tasks"]]
-            if not (after := page["next"] or ""):
+            if page["next"] is None:
                 break
+            after = {"after": page["next"]}
         expected = range(1, 121) if shelf == "queued" else range(120, 0, -1)
         assert sorted(seen) == sorted(expected)
         assert len(seen) == 120
-    wrong = await site.reader.get(f"{BOARD}/tasks", list="queued", after="x")
-    wrong.refuses(422, "invalid", "after")
+    for wrong in ("x", "", "\0", "9" * 20, "9" * 5_000, "٣"):
+        answer = await site.reader.get(f"{BOARD}/tasks", list="queued", after=wrong)
+        answer.refuses(422, "invalid", "after")
+    for wrong in ("", "\0", "x" * 201, "٣"):
+        answer = await site.reader.get(f"{BOARD}/tasks", list="done", after=wrong)
+        answer.refuses(422, "invalid", "after")
 
 
 async def test_the_tasks_of_an_issue_are_found(site: Site, scene: Scene) -> None:
@@ -107,14 +116,39 @@ async def test_a_story_tells_all_that_happened_in_words(site: Site, scene: Scene
     assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
 
 
+async def test_of_a_story_that_is_in_the_archive_it_is_said_how_much(
+    site: Site, scene: Scene, tmp_path: Path
+) -> None:
+    await scene.knows(REPO)
+    task = await scene.task(1, "Mend the door")
+    await scene.does(cmd.CancelTask(task))
+    await scene.task(2, "Mend the window")
+    scene.later(MINUTE)
+    await scene.delivers()
+    await site.store.archive(tmp_path, site.now, site.now, 1)
+    story = (await site.reader.get(f"{BOARD}/tasks/{task}")).body
+    assert (story["archived"], story["steps"]) == (2, [])
+
+    await scene.does(cmd.RetryTask(task))
+    story = (await site.reader.get(f"{BOARD}/tasks/{task}")).body
+    assert (story["archived"], len(story["steps"])) == (2, 1)
+    other = (await site.reader.get(f"{BOARD}/tasks/task-team-app-2")).body
+    assert (other["archived"], len(other["steps"])) == (0, 1)
+
+
 async def test_what_has_not_changed_is_not_sent_again(site: Site, scene: Scene) -> None:
     found = await scene.busy()
     for path in (BOARD, f"{BOARD}/tasks", f"{BOARD}/tasks/{found['asks']}"):
         first = await site.reader.get(path)
         assert first.headers["Cache-Control"] == "private, no-cache"
-        sent = {"If-None-Match": first.headers["ETag"]}
-        again = await site.reader.call("GET", path, headers=sent)
-        assert (again.status, again.body) == (304, "")
+        tag = first.headers["ETag"]
+        for known in (tag, f"W/{tag}", f'"another", {tag}', "*"):
+            sent = {"If-None-Match": known}
+            again = await site.reader.call("GET", path, headers=sent)
+            assert (again.status, again.body, again.headers["ETag"]) == (304, "", tag)
+        for other in ('"another"', f'{tag[:-2]}x"', tag.strip('"'), ""):
+            sent = {"If-None-Match": other}
+            assert (await site.reader.call("GET", path, headers=sent)).status == 200
 
 
 @asynccontextmanager
@@ -165,6 +199,34 @@ async def test_events_come_in_words_and_are_taken_up_where_they_broke(
     async with following(site, last=str(event["id"])) as stream:
         told = [event["says"] for event in await blocks(stream, 2)]
     assert told == ["given to claude-1", "claude-1 began"]
+
+
+async def test_a_page_that_knows_of_another_journal_hears_what_comes(
+    site: Site, scene: Scene
+) -> None:
+    await scene.knows(REPO)
+    async with following(site, after=site.fleet.state.seq + 1_000) as stream:
+        await scene.agent(CLAUDE)
+        (event,) = await blocks(stream, 1)
+    assert event["says"] == "has told what it can do"
+
+
+async def test_the_board_does_not_go_back_to_the_beginning(site: Site, scene: Scene) -> None:
+    """On routes of its own, with a shorter reach: nobody has a long journal read by opening it."""
+    for issue in range(1, 6):
+        await scene.task(issue, f"Task {issue}")
+    calls = BoardCalls(site.board, reach=2)
+    guard = Guard(Access(site.store, TokenSets(reader=(READER,))), "", lambda *answer: None)
+    (endpoint,) = (one for one in calls.endpoints() if one.path == f"{BOARD}/events")
+    sent = {"Authorization": f"Bearer {READER}"}
+    async with (
+        serve([web.get(endpoint.path, guard.protect(endpoint), allow_head=False)]) as url,
+        aiohttp.ClientSession(url) as http,
+        http.get(f"{BOARD}/events?after=0", headers=sent) as stream,
+    ):
+        told = [event["title"] for event in await blocks(stream, 2)]
+        calls.close()
+    assert told == ["Task 4", "Task 5"]
 
 
 async def test_events_of_others_only_move_on_where_the_stream_is(site: Site, scene: Scene) -> None:

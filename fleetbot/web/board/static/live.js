@@ -30,7 +30,6 @@ export class Live {
 
   hear(message) {
     const event = JSON.parse(message.data);
-    if (event.seq <= this.seq) return;
     this.seq = event.seq;
     this.onNews(event);
   }

@@ -96,13 +96,14 @@ function files(proof) {
 
 function timeline(its) {
   const earlier = its.earlier ? el("li", { class: "soft" }, `… ${its.earlier} earlier steps are left out`) : null;
+  const archived = its.archived ? el("li", { class: "soft" }, `The first ${its.archived} events are in the journal's archive`) : null;
   let before = 0;
   const steps = its.steps.map((step) => {
     const made = told(step, before);
     before = step.at;
     return made;
   });
-  return el("section", { class: "card", "aria-labelledby": "steps-title" }, el("h2", { id: "steps-title" }, "What happened"), el("ol", { class: "plain steps" }, earlier, steps));
+  return el("section", { class: "card", "aria-labelledby": "steps-title" }, el("h2", { id: "steps-title" }, "What happened"), el("ol", { class: "plain steps" }, archived, earlier, steps));
 }
 
 function told(step, before) {
