@@ -74,7 +74,9 @@ async def _pull(
         return None if expected.repo_id in (0, seen.id) else _another(expected)
     except ForgeError as error:
         return Unread(f"The pull request could not be read: {error}.")
-    return pull if expected.repo_id in (0, pull.base.repo_id) else _another(expected)
+    if expected.repo_id not in (0, pull.base.repo_id):
+        return _another(expected)
+    return await _read("The commits", client.as_merged(expected.repo, pull))
 
 
 def _another(expected: Expectation) -> Unread:

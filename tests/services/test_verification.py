@@ -316,6 +316,17 @@ async def test_what_is_pushed_after_the_merge_is_no_part_of_the_pull_request(sta
     assert verdict(stage, receipt).verdict is Verdict.REFUTED
 
 
+async def test_what_was_merged_holds_whatever_is_pushed_to_its_branch_afterwards(
+    stage: Stage,
+) -> None:
+    run, pull, receipt = await stage.given_filed()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    late = await stage.forge.commit(REPO, run.branch, {"late.txt": "late"}, "Late", by=ANN)
+    assert (await stage.ann.pull(REPO, pull.number)).head.sha == late
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
+
+
 async def test_a_pull_request_without_commits_changes_nothing(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
     stage.forge.repo(REPO).refs["refs/heads/main"] = pull.head.sha
