@@ -179,7 +179,14 @@ class TimelineEntry(Object, frozen=True):
     body: str = ""
     review_id: int = 0
     dependent_issue: Issue | None = None
+    label: Label | None = None
     created_at: datetime | None = None
+
+    def puts(self, label: str) -> bool | None:
+        """Whether it tells of the label being put on, or of it being taken off; None of neither."""
+        if self.type != "label" or self.label is None or self.label.name != label:
+            return None
+        return self.body == "1"
 
     @property
     def pushed(self) -> Pushed | None:

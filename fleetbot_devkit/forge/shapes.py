@@ -17,7 +17,6 @@ _OF_OTHER_ENTRIES = (
     "tracked_time",
     "ref_issue",
     "ref_comment",
-    "label",
     "assignee",
     "assignee_team",
     "resolve_doer",
@@ -164,6 +163,7 @@ def happening(world: World, repo: Repo, ticket: Ticket, row: Happening) -> Json:
         **dict.fromkeys(("old_title", "new_title", "old_ref", "new_ref", "ref_commit_sha"), ""),
         **dict.fromkeys(_OF_OTHER_ENTRIES),
         "dependent_issue": issue(world, *row.other) if row.other else None,
+        "label": label(world, repo, row.label) if row.label else None,
         "ref_action": "none",
         "removed_assignee": False,
     }

@@ -30,7 +30,8 @@ class Comment:
 @dataclass(frozen=True)
 class Happening:
     """An entry of an issue's timeline; ``kind``: close, reopen, comment, merge_pull, pull_push,
-    review, add_dependency, … ``other``: the issue of a dependency."""
+    review, label, add_dependency, … ``other``: the issue of a dependency. ``label``: the one that
+    was put on, with "1" for a body, or taken off."""
 
     id: int
     kind: str
@@ -39,6 +40,7 @@ class Happening:
     body: str = ""
     review_id: int = 0
     other: tuple[Repo, Ticket] | None = None
+    label: Label | None = None
 
 
 @dataclass

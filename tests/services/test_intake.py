@@ -235,6 +235,39 @@ async def test_a_task_that_a_person_cancelled_stays_so_until_the_issue_is_reopen
     assert (await stage.task()).state is TaskState.CREATED
 
 
+async def test_a_task_that_a_person_cancelled_is_taken_up_when_its_label_is_given_back(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    cancel = cmd.CancelTask((await stage.task()).id, ReasonCode.CANCELLED_BY_USER)
+    await stage.fleet.commit(cancel, TEST)
+    stage.clock.advance(60)
+    await stage.ann.add_issue_labels(REPO, 1, ["fleet"])  # it is there: that says nothing
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CANCELLED
+    await stage.ann.remove_issue_label(REPO, 1, "fleet")
+    stage.clock.advance(60)
+    await stage.ann.add_issue_labels(REPO, 1, ["fleet"])
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+    await stage.fleet.commit(cancel, TEST)
+    stage.clock.advance(60)
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_an_issue_that_is_there_again_is_taken_up_again(stage: Stage) -> None:
+    """A proxy has said that it is not, while Forgejo was being restarted behind it."""
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", 404)
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CANCELLED
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
 async def test_a_completed_task_is_done_again_when_a_person_reopens_its_issue(
     stage: Stage,
 ) -> None:
