@@ -69,7 +69,8 @@ class GitCalls(Calls):
         return await self._http.get(tuple[Commit, ...], repo_path(repo) + "/commits", params)
 
     async def folder(self, repo: str, path: str, ref: str) -> tuple[ContentEntry, ...]:
-        """What is in a folder of the repository, "" for all of it; nothing where it is none."""
+        """What is in a folder of the repository, "" for all of it; nothing where it is none.
+        ``ForgeNotFound`` where not even the repository's own is shown."""
         parts = [path_of("/{}", part) for part in path.split("/") if part]
         try:
             found = await self._http.get(
@@ -78,6 +79,8 @@ class GitCalls(Calls):
                 {"ref": ref},
             )
         except ForgeNotFound:
+            if not parts:
+                raise
             return ()
         return found if isinstance(found, tuple) else ()
 

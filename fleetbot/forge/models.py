@@ -268,9 +268,10 @@ class ChangedFile(Object, frozen=True):
 
 
 class Signature(Object, frozen=True):
+    """Without its date: that is whatever somebody says, and need not even be one."""
+
     name: str = ""
     email: str = ""
-    date: datetime | None = None
 
 
 class CommitBody(Object, frozen=True):
@@ -315,7 +316,6 @@ class Blob(Object, frozen=True):
 class Commit(Object, frozen=True):
     sha: str
     html_url: str = ""
-    created: datetime | None = None
     commit: CommitBody = CommitBody()
     author: User | None = None
     committer: User | None = None

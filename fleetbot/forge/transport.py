@@ -30,6 +30,7 @@ from fleetbot.forge.decoding import convert
 from fleetbot.forge.errors import (
     ForgeError,
     ForgeUnavailable,
+    NoSuchCall,
     NotLeading,
     TooLarge,
     UnexpectedAnswer,
@@ -251,6 +252,9 @@ class Transport:
             answer = await self._once(method, path, url, json, token)
             if answer.status < 300:
                 return answer
+            if answer.status == 404 and not _is_forgejos(answer.body):
+                words = "the answer is not Forgejo's: it is away, or its address is wrong"
+                raise NoSuchCall(answer.status, method, path, words)
             if answer.status not in _REDIRECTS:
                 raise _error_of(answer, method, path, token)
             url = self._redirected(answer, method, path, url)
@@ -375,12 +379,22 @@ def _error_of(answer: Answer, method: str, path: str, token: str) -> ForgeError:
 
 def _message(body: bytes) -> str:
     """Forgejo's ``message``; many errors have an empty body, a bare string or another object."""
-    try:
-        said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+    said = _said(body)
     text = said.get("message") if isinstance(said, dict) else said
     return text if isinstance(text, str) else ""
+
+
+def _is_forgejos(body: bytes) -> bool:
+    """Whether a 404 is of a call that Forgejo has: it answers JSON then, if anything."""
+    return not body.strip() or isinstance(_said(body), dict)
+
+
+def _said(body: bytes) -> Any:
+    """None where it is no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _json(answer: Answer, method: str, path: str) -> Any:

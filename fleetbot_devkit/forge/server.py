@@ -413,14 +413,17 @@ class DevForge:
         retry_after: int | None = None,
         applied: bool = False,
         after: int = 0,
+        text: str = "",
     ) -> None:
         """Fail the next ``times`` requests whose path matches the regular expression ``path``, or
         those until ``recover``; an empty ``method`` is any.
 
         ``status`` 0 cuts the connection. With ``applied`` the request is carried out first, and
-        only its answer is lost. ``after`` so many, which are let through.
+        only its answer is lost. ``after`` so many, which are let through. ``text``: a proxy's.
         """
-        failure = Failure(method, re.compile(path), status, times, retry_after, applied, after)
+        failure = Failure(
+            method, re.compile(path), status, times, retry_after, applied, after, text
+        )
         self._failures.add(failure)
 
     def recover(self) -> None:
@@ -481,7 +484,7 @@ class DevForge:
 
     async def _no_such_call(self, request: web.Request) -> web.StreamResponse:
         self._saw(request, {}, None, 404)
-        return error_answer(self._world, ApiError(404, "this forge has no such call"))
+        return web.Response(status=404, text="404 page not found\n")  # Go's own, as proxies' are
 
     def _saw(self, request: web.Request, sent: Json, actor: Account | None, status: int) -> None:
         login = actor.login if actor else ""

@@ -180,6 +180,29 @@ async def test_an_answer_that_is_not_forgejos_is_no_answer(start_server: Start, 
             await client.issue(REPO, 1)
 
 
+@pytest.mark.parametrize("text", ["404 page not found\n", "<html>Nothing here</html>", '"gone"'])
+async def test_a_404_that_is_not_forgejos_says_nothing_of_what_is_there(
+    setting: Setting, text: str
+) -> None:
+    """A proxy says it while Forgejo is being restarted behind it."""
+    setting.forge.fail_next("GET", "/issues/1$", 404, text=text)
+    with pytest.raises(ForgeUnavailable, match="not Forgejo's"):
+        await setting.client.issue(REPO, 1)
+
+
+async def test_a_commit_may_have_any_date(start_server: Start) -> None:
+    """Git takes a time zone of 99 hours and 99 minutes."""
+    author = {"name": "Eve", "email": "", "date": "2026-11-27T01:00:00+100:39"}
+
+    async def list_commits(request: web.Request) -> web.Response:
+        found = [{"sha": "a1", "commit": {"message": "Mend it", "author": author}}]
+        return web.json_response(found, headers={"X-Total-Count": "1"})
+
+    async with ForgeUser(await start_server(list_commits), "token") as client:
+        [commit] = await client.pull_commits(REPO, 1)
+    assert commit.commit.author.name == "Eve"
+
+
 async def test_an_element_that_forgejo_could_not_load_is_passed_over(start_server: Start) -> None:
     async def list_pulls(request: web.Request) -> web.Response:
         found = [None, {"number": 7}] if request.query["page"] == "1" else []

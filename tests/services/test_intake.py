@@ -268,6 +268,15 @@ async def test_an_issue_that_is_there_again_is_taken_up_again(stage: Stage) -> N
     assert (await stage.task()).state is TaskState.CREATED
 
 
+async def test_a_proxy_that_finds_nothing_cancels_no_task(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", 404, text="404 page not found\n")
+    with pytest.raises(ForgeUnavailable):
+        await stage.look()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
 async def test_a_completed_task_is_done_again_when_a_person_reopens_its_issue(
     stage: Stage,
 ) -> None:
