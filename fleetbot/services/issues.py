@@ -69,6 +69,12 @@ def next_command(
     return None
 
 
+def _is_for_want_of_us(task: Task, command: Command | None) -> bool:
+    """It is our account that the issue lacks, by the name that we know it by."""
+    unwanted = CancelTask(task.id, ReasonCode.TRIGGER_REMOVED)
+    return command == unwanted and not task.traits.labelled
+
+
 def _is_passing(task: Task) -> bool:
     return task.state is TaskState.CANCELLED and task.reason in _PASSING
 
@@ -249,7 +255,11 @@ class Issues:
     async def _next(self, repo: Repo, task: Task, issue: Issue) -> Command | None:
         bot = await self._client.login()
         if task.state in OPEN_STATES or issue.state != "open":
-            return next_command(task, issue, self._labels, bot)
+            command = next_command(task, issue, self._labels, bot)
+            if _is_for_want_of_us(task, command):
+                bot = await self._client.login(anew=True)
+                command = next_command(task, issue, self._labels, bot)
+            return command
         if not still_wants_fleet(issue, task, self._labels, bot):
             return None
         reopened_at = await self._reopened_at(repo, task, issue)

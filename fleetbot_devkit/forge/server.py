@@ -253,6 +253,10 @@ class DevForge:
         """As an administrator does; what it wrote is a ghost's."""
         self._world.forget(self._account(login))
 
+    def rename_user(self, old: str, new: str) -> None:
+        """As an administrator does; tokens, rights and assignments are those of the account."""
+        self._world.rename(self._account(old), new)
+
     async def rename_branch(self, repo: str, old: str, new: str, *, by: str) -> None:
         """As on the page of branches: open pull requests follow, issues that name it do not, and
         no hook tells of it."""

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -200,6 +200,19 @@ class World:
         for repo in self.repos.values():
             repo.collaborators.pop(account.login, None)
         account.id, account.login, account.is_admin = -1, "Ghost", False
+
+    def rename(self, account: Account, login: str) -> None:
+        """Whoever has repositories takes them along; no name leads anywhere from then on."""
+        old = account.login
+        self.accounts[login.lower()] = self.accounts.pop(old.lower())
+        account.login = login
+        for key, row in self.tokens.items():
+            if row.login == old:
+                self.tokens[key] = replace(row, login=login)
+        for repo in self.repos.values():
+            if old in repo.collaborators:
+                repo.collaborators[login] = repo.collaborators.pop(old)
+        self.repos = {repo.full_name.lower(): repo for repo in self.repos.values()}
 
     def new_token(self, login: str, scopes: frozenset[str], name: str = "token") -> str:
         token = secrets.token_hex(20)

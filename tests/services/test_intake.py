@@ -220,6 +220,20 @@ async def test_a_task_asked_for_by_assignment_runs_until_that_is_taken_back(stag
     assert (await stage.task()).state is TaskState.CANCELLED
 
 
+async def test_a_bot_that_is_renamed_is_the_same(stage: Stage) -> None:
+    await stage.issue(labels=(), assignees=[BOT])
+    await stage.hear()
+    await stage.settle()
+    stage.forge.rename_user(BOT, "fleet-bot")
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CREATED
+    await stage.probe.tick()
+    assert stage.probe.login == "fleet-bot"
+    await stage.issue("Another", labels=(), assignees=["fleet-bot"])
+    await stage.settle()
+    assert (await stage.task(2)).state is TaskState.CREATED
+
+
 async def test_a_task_that_a_person_cancelled_stays_so_until_the_issue_is_reopened(
     stage: Stage,
 ) -> None:
