@@ -180,7 +180,23 @@ class TimelineEntry(Object, frozen=True):
     review_id: int = 0
     dependent_issue: Issue | None = None
     label: Label | None = None
+    html_url: str = ""
     created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def comment(self) -> Comment | None:
+        """What a ``comment`` says; its id is the entry's. None of another entry."""
+        if self.type != "comment":
+            return None
+        return Comment(
+            id=self.id,
+            body=self.body,
+            user=self.user,
+            html_url=self.html_url,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
 
     def puts(self, label: str) -> bool | None:
         """Whether it tells of the label being put on, or of it being taken off; None of neither."""

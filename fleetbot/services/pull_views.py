@@ -151,7 +151,7 @@ async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
 
 async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> _Said:
     comments, reviews = await asyncio.gather(
-        client.comments(repo, pull.number), client.reviews(repo, pull.number)
+        _comments(client, repo, pull.number, own), client.reviews(repo, pull.number)
     )
     reviews = [one for one in reviews if one.state in _WORDS_OF]
     threads = await _threads(client, repo, pull, reviews)
@@ -172,6 +172,15 @@ async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> 
             if one.state == "APPROVED" and not one.stale
         ),
     )
+
+
+async def _comments(client: ForgeClient, repo: str, number: int, own: Own) -> list[Comment]:
+    """Those that speak to the bot, and its own."""
+    return [
+        one
+        async for one in client.iter_comments(repo, number)
+        if own.is_spoken_to(one.body) or same_name(one.author, own.bot)
+    ]
 
 
 async def _threads(
