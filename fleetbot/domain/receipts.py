@@ -217,7 +217,9 @@ def names_issue(text: str, expected: Expectation) -> bool:
 
 
 def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:
-    if rules.authors:
+    if not pull.author:
+        yield f"The account that made pull request #{pull.number} is gone: make another."
+    elif rules.authors:
         if not any(same_name(pull.author, name) for name in rules.authors):
             yield f"{pull.author} is not an account that the fleet may use."
     elif isinstance(facts.author_may_write, Unread):

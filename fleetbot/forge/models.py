@@ -66,6 +66,7 @@ class Repository(Object, frozen=True):
     empty: bool = False
     archived: bool = False
     has_issues: bool = True
+    has_pull_requests: bool = True
     has_actions: bool = True
     permissions: Rights | None = None
     allow_merge_commits: bool = False
@@ -75,6 +76,12 @@ class Repository(Object, frozen=True):
     allow_fast_forward_only_merge: bool = False
     default_merge_style: str = ""
     default_delete_branch_after_merge: bool = False
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether both issues and pull requests can be seen there; those of a unit that is switched
+        off, or that the account may not read, are answered with 404."""
+        return self.has_issues and self.has_pull_requests
 
     @property
     def merge_styles(self) -> tuple[MergeStyle, ...]:

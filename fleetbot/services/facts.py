@@ -63,20 +63,29 @@ async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
 async def _pull(
     client: ForgeClient, expected: Expectation, number: int
 ) -> PullRequest | Unread | None:
-    """None only where Forgejo shows the repository and no such pull request in it: a repository
-    that the token cannot see answers 404 as well, and so may another that has taken its name."""
+    """None only where Forgejo shows the repository's pull requests, and no such one among them:
+    what the token cannot see is a 404 as well, and so it may be in another repository that has
+    taken the name."""
     try:
         pull = await client.pull(expected.repo, number)
     except ForgeNotFound:
         seen = await _read("The repository", client.repo(expected.repo))
         if isinstance(seen, Unread):
             return seen
-        return None if expected.repo_id in (0, seen.id) else _another(expected)
+        if expected.repo_id not in (0, seen.id):
+            return _another(expected)
+        return await _read("The pull requests", _none(client, expected.repo))
     except ForgeError as error:
         return Unread(f"The pull request could not be read: {error}.")
     if expected.repo_id not in (0, pull.base.repo_id):
         return _another(expected)
     return await _read("The commits", client.as_merged(expected.repo, pull))
+
+
+async def _none(client: ForgeClient, repo: str) -> None:
+    """Raises where no pull request is shown: they may be switched off, or not for us to see."""
+    async for _ in client.iter_pulls(repo):
+        return
 
 
 def _another(expected: Expectation) -> Unread:

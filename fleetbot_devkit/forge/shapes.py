@@ -99,7 +99,7 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
             "pull": access >= Access.READ,
         },
         "has_issues": repo.has_issues,
-        "has_pull_requests": True,
+        "has_pull_requests": repo.has_pull_requests,
         "has_wiki": False,
         "has_actions": repo.has_actions,
         **_merging(repo.merging),

@@ -110,6 +110,7 @@ class Repo:
     private: bool = False
     archived: bool = False
     has_issues: bool = True
+    has_pull_requests: bool = True
     description: str = ""
     collaborators: dict[str, Access] = field(default_factory=dict)
     labels: dict[int, Label] = field(default_factory=dict)

@@ -534,6 +534,19 @@ async def test_a_500_while_the_repository_cannot_be_read_is_an_outage(stage: Sta
     assert (due.refusals, due.aside) == (0, False)
 
 
+async def test_issues_that_are_switched_off_are_waited_for(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.repo(REPO).has_issues = False
+    await stage.courier.tick()
+    assert await stage.store.dead_letters(0, 10) == []
+    stage.forge.repo(REPO).has_issues = True
+    stage.clock.advance(600)
+    await stage.courier.tick()
+    [ours] = await stage.comments()
+    assert "Queued" in ours.body
+
+
 async def test_labels_that_are_refused_do_not_hold_up_the_comment(stage: Stage) -> None:
     stage.forge.add_collaborator(REPO, BOT, "read")
     await stage.issue()

@@ -14,10 +14,11 @@ from fleetbot.domain.facts import Unread
 from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Traits, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Expectation, Rules
+from fleetbot.domain.waits import WaitReason
 from fleetbot.services.facts import gather
 from fleetbot.services.gate import Gate
 from fleetbot.store.audit import examine
-from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
+from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
 NEW = "ann/store"
 
@@ -396,6 +397,24 @@ async def test_a_base_that_nobody_can_start_from_is_asked_about(stage: Stage, re
     stage.clock.advance(300)
     await stage.reconciler.tick()
     assert await dispatched(stage) is not None
+
+
+async def test_an_empty_repository_is_asked_for_a_first_commit(stage: Stage) -> None:
+    await stage.forge.create_repo(ANN, "new", labels=["fleet"])
+    stage.forge.add_collaborator("ann/new", BOT, "write")
+    await stage.change(repositories=["ann/new"])
+    ids = await stage.ann.label_ids("ann/new", ["fleet"])
+    await stage.ann.create_issue("ann/new", "Begin", label_ids=ids)
+    await stage.reconciler.tick()
+    task = await stage.fleet.task_of_issue("ann/new", 1)
+    assert task is not None
+    waits = stage.fleet.waiting(task.id)
+    assert waits is not None
+    assert (waits.reason, "push a first commit" in waits.text) == (WaitReason.BASE_GONE, True)
+
+    await stage.forge.commit("ann/new", "main", {"README.md": "New\n"}, "Begin", by=ANN)
+    await stage.reconciler.tick()
+    assert not stage.fleet.state.tasks[task.id].base_problem
 
 
 async def test_a_new_issue_whose_base_is_gone_is_asked_about_at_once(stage: Stage) -> None:

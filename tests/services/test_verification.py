@@ -88,6 +88,21 @@ async def test_a_repository_that_the_bot_cannot_see_is_not_taken_for_a_missing_p
     assert isinstance((await facts(stage, receipt)).pull, Unread)
 
 
+async def test_pull_requests_that_are_switched_off_are_not_taken_for_a_missing_one(
+    stage: Stage,
+) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.forge.repo(REPO).has_pull_requests = False
+    await stage.verifier.tick()
+    waits = verdict(stage, receipt)
+    assert waits.verdict is Verdict.PENDING
+    assert "The pull requests could not be read" in waits.unread[0]
+    stage.forge.repo(REPO).has_pull_requests = True
+    stage.clock.advance(300)
+    await stage.verifier.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
 async def test_a_pull_request_that_moves_while_it_is_read_is_not_judged(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
