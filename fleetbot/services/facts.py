@@ -30,6 +30,7 @@ async def gather(
     pull = await _pull(client, expected, number)
     if pull is None or isinstance(pull, Unread):
         return Facts(pull=pull)
+    left_base = await _read("The base", _has_left_base(client, expected, pull))
     changes, reviews, may_write, ci, tree, verified_trees = await asyncio.gather(
         _changes(client, repo, pull),
         _read("The reviews", _reviews(client, repo, pull)),
@@ -50,6 +51,7 @@ async def gather(
         ci=ci,
         tree=tree,
         verified_trees=verified_trees,
+        left_base=left_base,
     )
 
 
@@ -120,6 +122,12 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
         base_gone=not pull.merged and not pull.base.sha,
     )
+
+
+async def _has_left_base(client: ForgeClient, expected: Expectation, pull: PullRequest) -> bool:
+    if not expected.base or pull.base.ref in (expected.base, expected.base_before):
+        return False
+    return await client.branch(expected.repo, expected.base) is None
 
 
 class _Changes(NamedTuple):

@@ -469,6 +469,35 @@ async def test_a_base_deleted_while_its_work_is_checked_is_asked_about(stage: St
     assert "The branch `next`, to which pull request #2 goes, is gone" in filed.unread[0]
 
 
+async def test_a_base_that_is_merged_and_deleted_meanwhile_is_asked_about(stage: Stage) -> None:
+    """Forgejo has the pull request go to where its base was merged: nobody's fault."""
+    await stage.issue()
+    await stage.hear()
+    await stage.forge.commit(REPO, "next", {"a": "b"}, "Next", by="ann")
+    await edit_ref(stage, "next")
+    await stage.look()
+    run = await dispatched(stage)
+    assert run is not None
+    await stage.fleet.commit(cmd.StartRun(run.id, CLAUDE), TEST)
+    files = {"hello.txt": "hello\n"}
+    head = await stage.forge.commit(REPO, run.branch, files, "Add a greeting", by=BOT, base="next")
+    pull = await stage.client.create_pull(REPO, head=run.branch, base="next", title="?", body="#1")
+    receipt = await stage.given_receipt(run, pull)
+    below = await stage.ann.create_pull(REPO, head="next", base="main", title="Next")
+    await stage.ann.merge(REPO, below.number, head_sha=below.head.sha, delete_branch=True)
+    assert (await stage.ann.pull(REPO, pull.number)).base.ref == "main"
+    await stage.verifier.tick()
+    filed = stage.fleet.state.receipts[receipt]
+    assert filed.verdict is Verdict.PENDING
+    assert "The branch `next`, for which the work was, is gone" in filed.unread[0]
+
+    await edit_ref(stage, "")
+    stage.clock.advance(300)
+    await stage.verifier.tick()
+    task = await stage.task()
+    assert (task.state, task.pull and task.pull.head) == (TaskState.COMPLETED, head)
+
+
 async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage) -> None:
     await stage.forge.commit(REPO, "side", {"a": "b"}, "Side", by="ann")
     _, pull, receipt = await stage.given_filed()
