@@ -15,6 +15,7 @@ from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.forge.models import ChangedFile, PullRequest
 from fleetbot.forge.reviews import Review
 from fleetbot.services.ci_facts import read_ci
+from fleetbot.services.its_pull import OfAnother, its_pull
 from fleetbot.services.link_facts import read_links
 
 T = TypeVar("T")
@@ -65,33 +66,14 @@ async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
 async def _pull(
     client: ForgeClient, expected: Expectation, number: int
 ) -> PullRequest | Unread | None:
-    """None only where Forgejo shows the repository's pull requests, and no such one among them:
-    what the token cannot see is a 404 as well, and so it may be in another repository that has
-    taken the name."""
+    """As it was merged, where it was."""
     try:
-        pull = await client.pull(expected.repo, number)
-    except ForgeNotFound:
-        seen = await _read("The repository", client.repo(expected.repo))
-        if isinstance(seen, Unread):
-            return seen
-        if expected.repo_id not in (0, seen.id):
-            return _another(expected)
-        return await _read("The pull requests", _none(client, expected.repo))
+        pull = await its_pull(client, expected.repo, expected.repo_id, number)
+        return await client.as_merged(expected.repo, pull) if pull else None
+    except OfAnother:
+        return Unread(f"{expected.repo} is another repository by now.", soon=True)
     except ForgeError as error:
         return Unread(f"The pull request could not be read: {error}.")
-    if expected.repo_id not in (0, pull.base.repo_id):
-        return _another(expected)
-    return await _read("The commits", client.as_merged(expected.repo, pull))
-
-
-async def _none(client: ForgeClient, repo: str) -> None:
-    """Raises where no pull request is shown: they may be switched off, or not for us to see."""
-    async for _ in client.iter_pulls(repo):
-        return
-
-
-def _another(expected: Expectation) -> Unread:
-    return Unread(f"{expected.repo} is another repository by now.", soon=True)
 
 
 async def _unmoved(

@@ -26,6 +26,7 @@ from fleetbot.forge.people import Writers
 from fleetbot.services.ci_facts import read_ci, statuses_of
 from fleetbot.services.ci_logs import NO_LOG, JobLog, job_log
 from fleetbot.services.facts import standing_reviews
+from fleetbot.services.its_pull import its_pull
 from fleetbot.services.reruns import worth_again
 
 T = TypeVar("T")
@@ -87,7 +88,9 @@ async def read_view(
     """Raises `ForgeError` where the pull request itself cannot be read; what cannot be read of it
     is in `unread`. `mask` takes our own secrets out of what CI has logged."""
     assert task.pull is not None  # of tasks that have one
-    pull = await client.pull(task.repo, task.pull.number)
+    pull = await its_pull(client, task.repo, task.repo_id, task.pull.number)
+    if pull is None:  # an administrator has deleted it
+        return PullView(task.pull.number, PullState.CLOSED, task.pull.head, task.pull.standing.base)
     view = _plain(pull)
     if view.state is not PullState.OPEN:
         return view

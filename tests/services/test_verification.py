@@ -96,7 +96,7 @@ async def test_pull_requests_that_are_switched_off_are_not_taken_for_a_missing_o
     await stage.verifier.tick()
     waits = verdict(stage, receipt)
     assert waits.verdict is Verdict.PENDING
-    assert "The pull requests could not be read" in waits.unread[0]
+    assert "The pull request could not be read" in waits.unread[0]
     stage.forge.repo(REPO).has_pull_requests = True
     stage.clock.advance(300)
     await stage.verifier.tick()
