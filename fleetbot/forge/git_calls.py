@@ -89,6 +89,13 @@ class GitCalls(Calls):
         path = repo_path(repo) + path_of("/compare/{}...{}", base, head)
         return await self._http.get(Comparison, path)
 
+    async def lacks(self, repo: str, base: str, head: str) -> bool:
+        """Whether ``base`` lacks anything that ``head`` has, be it more than is read."""
+        try:
+            return (await self.compare(repo, base, head)).total_commits > 0
+        except TooLarge:
+            return True
+
     async def branch(self, repo: str, name: str) -> Branch | None:
         path = repo_path(repo) + path_of("/branches/{}", name)
         try:

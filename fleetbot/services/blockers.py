@@ -95,10 +95,10 @@ class Blockers:
             pull = await self._client.pull(repo.name, number)
             if not pull.merged or pull.base.ref == base:
                 return ""
-            missing = await self._client.compare(repo.name, base, pull.merge_commit_sha)
+            is_missing = await self._client.lacks(repo.name, base, pull.merge_commit_sha)
         except ForgeNotFound:
             return ""  # one of them is gone: it can never be known
-        return pull.base.ref if missing.total_commits else ""
+        return pull.base.ref if is_missing else ""
 
     def _pull_elsewhere(self, task: Task, base: str) -> int:
         """Its pull request, unless it is known to be onto the same base, as nearly all are."""

@@ -309,6 +309,22 @@ async def test_an_answer_that_is_too_large_is_an_error_that_says_so(
     assert setting.asked("GET", "/comments") == 1, "it will not be smaller the next time"
 
 
+async def test_a_base_that_is_too_far_ahead_to_be_read_lacks_nothing_less(
+    start_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a branch that is a year old."""
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 1000)
+    commits = [{"sha": f"{number:040}"} for number in range(100)]
+
+    async def compare(request: web.Request) -> web.Response:
+        found = commits if request.path.endswith("old...main") else []
+        return web.json_response({"total_commits": len(found), "commits": found})
+
+    async with ForgeUser(await start_server(compare), "token") as client:
+        assert await client.lacks(REPO, "old", "main")
+        assert not await client.lacks(REPO, "main", "old")
+
+
 async def test_a_list_that_is_too_large_as_a_whole_is_read_one_by_one(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
