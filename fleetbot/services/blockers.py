@@ -44,10 +44,7 @@ class Blockers:
     async def read(self, repo: Repo, number: int, base: str) -> Dependencies:
         """What a task of the issue that starts from `base` has to wait for. Raises the errors of
         the client."""
-        try:
-            shown = await self._client.blockers(repo.name, number)
-        except (ForgeNotFound, ForgeForbidden):
-            return Dependencies()  # dependencies are switched off there
+        shown = await self._client.blockers(repo.name, number)
         seen = [issue for issue in shown if not issue.is_hidden]
         found = [blocker for issue in seen if (blocker := await self._blocker(repo, issue, base))]
         found.sort(key=lambda blocker: (blocker.repo.lower(), blocker.issue))
