@@ -20,9 +20,10 @@ from fleetbot.domain.values import Value
 OWN_CONTEXT = "fleetbot/receipt"  # what we say ourselves of a commit
 _OURS = "fleetbot/"
 
-_GREEN, _PENDING, _SKIPPED = "success", "pending", "skipped"
+PENDING = "pending"
+_GREEN, _SKIPPED = "success", "skipped"
 _RED = frozenset({"failure", "error", "warning"})
-_KNOWN = _RED | {_GREEN, _PENDING, _SKIPPED}
+_KNOWN = _RED | {_GREEN, PENDING, _SKIPPED}
 _EVENT = re.compile(r" \((?:push|pull_request|pull_request_target)\)\Z")
 _BRACES = re.compile(r"(?<!\\)\{((?:[^{}\\]|\\.)*)\}")
 _ESCAPED = re.compile(r"\\(.)")
@@ -161,7 +162,7 @@ def _is_partial_green(status: StatusFact, partial: Collection[str]) -> bool:
 
 def _running(counted: Iterable[StatusFact]) -> Iterator[str]:
     for status in counted:
-        if status.state == _PENDING:
+        if status.state == PENDING:
             yield f"CI has not finished: {quoted(status.context)} is pending."
 
 

@@ -83,7 +83,8 @@ class Facts:
 
     `commits` come newest first. `author_may_write`: whether the pull request's author may write to
     the repository. `tree` stands for all files of the head; `verified_trees` are those of the
-    task's commits that were verified before.
+    task's commits that were verified before. `left_base`: it goes to another branch than the work
+    was for, which is gone.
     """
 
     pull: PullFacts | Unread | None
@@ -95,3 +96,4 @@ class Facts:
     ci: CiFacts | Unread = _SILENT
     tree: str | Unread = ""
     verified_trees: tuple[str, ...] | Unread = ()
+    left_base: bool | Unread = False

@@ -102,6 +102,8 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
         return Refuted(reasons=(missing,), checks=(ReceiptCheck.PULL,))
     if pull.base_gone and pull.base == expected.base:
         return Unknown(unread=(_without_base(pull),), checks=(ReceiptCheck.PULL,))
+    if facts.left_base is True:
+        return Unknown(unread=(_led_elsewhere(expected, pull),), checks=(ReceiptCheck.PULL,))
     found = [
         (check, one)
         for check, ones in _checks(receipt, expected, facts, pull, rules)
@@ -122,7 +124,7 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
 def _checks(
     receipt: Receipt, expected: Expectation, facts: Facts, pull: PullFacts, rules: Rules
 ) -> Iterator[tuple[ReceiptCheck, Iterator[str | Unread]]]:
-    yield ReceiptCheck.PULL, _pull_fits(receipt, expected, pull)
+    yield ReceiptCheck.PULL, _pull_fits(receipt, expected, pull, facts)
     yield ReceiptCheck.NEW, _is_new(expected, pull, rules)
     yield ReceiptCheck.AUTHOR, _author_fits(facts, pull, rules)
     yield ReceiptCheck.COMMITS, _commits_fit(receipt, expected, pull, facts)
@@ -160,11 +162,15 @@ def _head_commit(receipt: Receipt, facts: Facts) -> CommitFact | None:
     return next((commit for commit in commits if commit.sha == receipt.head), None)
 
 
-def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iterator[str | Unread]:
+def _pull_fits(
+    receipt: Receipt, expected: Expectation, pull: PullFacts, facts: Facts
+) -> Iterator[str | Unread]:
     name = f"Pull request #{pull.number}"
     if pull.state != "open" and not pull.merged:
         yield f"{name} is closed without being merged: reopen it or open a new one."
-    if expected.base and not _goes_to_base(expected, pull):
+    if isinstance(facts.left_base, Unread):
+        yield facts.left_base
+    elif expected.base and not _goes_to_base(expected, pull):
         yield f"{name} goes to `{pull.base}`, not to `{expected.base}`."
     if not _is_of_repo(expected, pull):
         where = pull.head_repo or "a repository that is gone"
@@ -189,6 +195,15 @@ def _without_base(pull: PullFacts) -> str:
         f"The branch `{pull.base}`, to which pull request #{pull.number} goes, is gone, and so the"
         " pull request is closed: bring the branch back and reopen it, or have the issue name"
         " another branch."
+    )
+
+
+def _led_elsewhere(expected: Expectation, pull: PullFacts) -> str:
+    """Where a branch is merged and deleted, Forgejo has what goes to it go where that went."""
+    return (
+        f"The branch `{expected.base}`, for which the work was, is gone, and pull request"
+        f" #{pull.number} goes to `{pull.base}`: have the issue name that branch, or none for the"
+        " default branch."
     )
 
 
@@ -217,7 +232,9 @@ def names_issue(text: str, expected: Expectation) -> bool:
 
 
 def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:
-    if rules.authors:
+    if not pull.author:
+        yield f"The account that made pull request #{pull.number} is gone: make another."
+    elif rules.authors:
         if not any(same_name(pull.author, name) for name in rules.authors):
             yield f"{pull.author} is not an account that the fleet may use."
     elif isinstance(facts.author_may_write, Unread):

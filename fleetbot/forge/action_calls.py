@@ -7,7 +7,7 @@ a job again, and v15 has none; a version tells little of such a branch: the call
 from __future__ import annotations
 
 from fleetbot.forge.actions import ActionJob, ActionRun
-from fleetbot.forge.errors import ForgeError, ForgeNotFound
+from fleetbot.forge.errors import ForgeError, ForgeNotFound, NoSuchCall
 from fleetbot.forge.models import Object
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.transport import PAGE_SIZE, Calls, Params
@@ -30,7 +30,7 @@ class ActionCalls(Calls):
             params: Params = {"head_sha": head_sha, "page": number, "limit": PAGE_SIZE}
             try:
                 page = await self._http.get(_Runs, path, params)
-            except ForgeNotFound:
+            except (ForgeNotFound, NoSuchCall):
                 break
             found.update((run.id, run) for run in page.workflow_runs)
             if not page.workflow_runs or len(found) >= page.total_count:
@@ -42,7 +42,7 @@ class ActionCalls(Calls):
         path = repo_path(repo) + path_of("/actions/runs/{}/jobs", run_id)
         try:
             return await self._http.get(tuple[ActionJob, ...], path)
-        except ForgeNotFound:
+        except (ForgeNotFound, NoSuchCall):
             return None
 
     async def can_rerun(self, repo: str, job_id: int) -> bool:
@@ -66,7 +66,7 @@ class ActionCalls(Calls):
         path = repo_path(repo) + path_of("/actions/jobs/{}/logs", job_id)
         try:
             answer = await self._http.send("GET", path)
-        except ForgeNotFound:
+        except (ForgeNotFound, NoSuchCall):
             return None
         return answer.body.decode("utf-8", "replace")
 

@@ -79,7 +79,7 @@ class ForgeClient(
                 leads=leads,
             )
         )
-        self._login = login
+        self._given, self._login = login, login
 
     @property
     def url(self) -> str:
@@ -107,9 +107,9 @@ class ForgeClient(
     async def current_user(self) -> User:
         return await self._http.get(User, "/user")
 
-    async def login(self) -> str:
-        """The login of the token's account; asked once."""
-        if self._login is None:
+    async def login(self, *, anew: bool = False) -> str:
+        """The login of the token's account; asked once, or `anew`, as accounts are renamed."""
+        if self._login is None or (anew and not self._given):
             try:
                 self._login = (await self.current_user()).login
             except ForgeForbidden as error:

@@ -54,12 +54,22 @@ def error_of(answer: Answer, method: str, path: str, token: str) -> ForgeError:
 
 def _message(body: bytes) -> str:
     """Forgejo's ``message``; many errors have an empty body, a bare string or another object."""
-    try:
-        said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+    said = _said(body)
     text = said.get("message") if isinstance(said, dict) else said
     return text if isinstance(text, str) else ""
+
+
+def is_forgejos(body: bytes) -> bool:
+    """Whether a 404 is of a call that Forgejo has: it answers JSON then, if anything."""
+    return not body.strip() or isinstance(_said(body), dict)
+
+
+def _said(body: bytes) -> Any:
+    """None where it is no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def json_of(answer: Answer, method: str, path: str) -> Any:

@@ -59,6 +59,11 @@ class UnexpectedAnswer(ForgeUnavailable):
     """The answer is not Forgejo's: a proxy's page, a redirect elsewhere, another API."""
 
 
+class NoSuchCall(UnexpectedAnswer):
+    """A 404 without Forgejo's words: that of a proxy while Forgejo is away, or for a call that its
+    version does not have. It says nothing of whether something is there."""
+
+
 class TooLarge(UnexpectedAnswer):
     """The answer is larger than is read; it will not be smaller the next time."""
 

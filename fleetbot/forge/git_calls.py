@@ -69,7 +69,8 @@ class GitCalls(Calls):
         return await self._http.get(tuple[Commit, ...], repo_path(repo) + "/commits", params)
 
     async def folder(self, repo: str, path: str, ref: str) -> tuple[ContentEntry, ...]:
-        """What is in a folder of the repository, "" for all of it; nothing where it is none."""
+        """What is in a folder of the repository, "" for all of it; nothing where it is none.
+        ``ForgeNotFound`` where not even the repository's own is shown."""
         parts = [path_of("/{}", part) for part in path.split("/") if part]
         try:
             found = await self._http.get(
@@ -78,6 +79,8 @@ class GitCalls(Calls):
                 {"ref": ref},
             )
         except ForgeNotFound:
+            if not parts:
+                raise
             return ()
         return found if isinstance(found, tuple) else ()
 
@@ -85,6 +88,13 @@ class GitCalls(Calls):
         """What ``head`` has that ``base`` has not; a file may be named once per commit."""
         path = repo_path(repo) + path_of("/compare/{}...{}", base, head)
         return await self._http.get(Comparison, path)
+
+    async def lacks(self, repo: str, base: str, head: str) -> bool:
+        """Whether ``base`` lacks anything that ``head`` has, be it more than is read."""
+        try:
+            return (await self.compare(repo, base, head)).total_commits > 0
+        except TooLarge:
+            return True
 
     async def branch(self, repo: str, name: str) -> Branch | None:
         path = repo_path(repo) + path_of("/branches/{}", name)

@@ -11,9 +11,10 @@ from fleetbot.forge.models import Object, User
 
 
 class Signature(Object, frozen=True):
+    """Without its date: that is whatever somebody says, and need not even be one."""
+
     name: str = ""
     email: str = ""
-    date: datetime | None = None
 
 
 class CommitBody(Object, frozen=True):
@@ -58,7 +59,6 @@ class Blob(Object, frozen=True):
 class Commit(Object, frozen=True):
     sha: str
     html_url: str = ""
-    created: datetime | None = None
     commit: CommitBody = CommitBody()
     author: User | None = None
     committer: User | None = None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from fleetbot.domain.model import same_name
+from fleetbot.forge.errors import TooLarge
 from fleetbot.forge.models import Comment, Issue, TimelineEntry
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.transport import Calls, Page
@@ -129,14 +130,16 @@ class IssueCalls(Calls):
     async def timeline(
         self, repo: str, number: int, *, since: datetime | None = None
     ) -> list[TimelineEntry]:
-        """What happened to an issue, oldest first, ``since`` inclusive.
+        """What happened to an issue, oldest first, ``since`` inclusive."""
+        return [entry async for entry in self._entries(repo, number, since)]
 
-        The total that Forgejo names here is that of the page.
-        """
+    def _entries(
+        self, repo: str, number: int, since: datetime | None = None
+    ) -> AsyncIterator[TimelineEntry]:
+        """The total that Forgejo names here is that of the page."""
         path = repo_path(repo) + path_of("/issues/{}/timeline", number)
         params = {"since": since.isoformat() if since else None}
-        pages = self._http.pages(TimelineEntry, path, params, to_the_end=True)
-        return [entry async for entry in pages]
+        return self._http.pages(TimelineEntry, path, params, to_the_end=True)
 
     # -- comments
 
@@ -147,6 +150,27 @@ class IssueCalls(Calls):
         path = repo_path(repo) + path_of("/issues/{}/comments", number)
         params = {"since": since.isoformat() if since else None}
         return await self._http.get(tuple[Comment, ...], path, params)
+
+    async def iter_comments(self, repo: str, number: int) -> AsyncIterator[Comment]:
+        """The same one by one. Anybody may write so much that all at once is too large: then they
+        are read from the timeline, which comes in pages, but for those too large by themselves."""
+        try:
+            found = await self.comments(repo, number)
+        except TooLarge:
+            async for comment in self._comments_by_pages(repo, number):
+                yield comment
+        else:
+            for comment in found:
+                yield comment
+
+    async def _comments_by_pages(self, repo: str, number: int) -> AsyncIterator[Comment]:
+        """Each once: where entries are left out, some come twice."""
+        known: set[int] = set()
+        async for entry in self._entries(repo, number):
+            comment = entry.comment
+            if comment and comment.id not in known:
+                known.add(comment.id)
+                yield comment
 
     async def create_comment(
         self, repo: str, number: int, body: str, *, marker: str | None = None
@@ -174,7 +198,7 @@ class IssueCalls(Calls):
         """The first comment with the marker, or else with one that begins with ``like``, if given;
         by ``author``, since anybody can write a marker."""
         sought, alike = hidden_marker(marker), None
-        for comment in await self.comments(repo, number):
+        async for comment in self.iter_comments(repo, number):
             by_them = author is None or same_name(author, comment.author)
             if by_them and sought in comment.body:
                 return comment

@@ -76,8 +76,7 @@ class MergeCalls(PullCalls, GitCalls, DependencyCalls):
 
     async def _is_up_to_date(self, repo: str, number: int) -> bool:
         pull = await self.pull(repo, number)
-        ahead = await self.compare(repo, pull.head.sha, pull.base.ref)
-        return ahead.total_commits == 0
+        return not await self.lacks(repo, pull.head.sha, pull.base.ref)
 
     async def _unmerged(self, repo: str, number: int, error: ForgeError) -> MergeAnswer:
         words = error.message

@@ -66,6 +66,7 @@ class Repository(Object, frozen=True):
     empty: bool = False
     archived: bool = False
     has_issues: bool = True
+    has_pull_requests: bool = True
     has_actions: bool = True
     permissions: Rights | None = None
     allow_merge_commits: bool = False
@@ -75,6 +76,12 @@ class Repository(Object, frozen=True):
     allow_fast_forward_only_merge: bool = False
     default_merge_style: str = ""
     default_delete_branch_after_merge: bool = False
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether both issues and pull requests can be seen there; those of a unit that is switched
+        off, or that the account may not read, are answered with 404."""
+        return self.has_issues and self.has_pull_requests
 
     @property
     def merge_styles(self) -> tuple[MergeStyle, ...]:
@@ -179,7 +186,30 @@ class TimelineEntry(Object, frozen=True):
     body: str = ""
     review_id: int = 0
     dependent_issue: Issue | None = None
+    label: Label | None = None
+    html_url: str = ""
     created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def comment(self) -> Comment | None:
+        """What a ``comment`` says; its id is the entry's. None of another entry."""
+        if self.type != "comment":
+            return None
+        return Comment(
+            id=self.id,
+            body=self.body,
+            user=self.user,
+            html_url=self.html_url,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+    def puts(self, label: str) -> bool | None:
+        """Whether it tells of the label being put on, or of it being taken off; None of neither."""
+        if self.type != "label" or self.label is None or self.label.name != label:
+            return None
+        return self.body == "1"
 
     @property
     def pushed(self) -> Pushed | None:

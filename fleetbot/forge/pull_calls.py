@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Literal
 
+from msgspec.structs import replace
+
 from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.git_models import Commit
 from fleetbot.forge.models import ChangedFile, PullRequest
@@ -27,6 +29,12 @@ class PullCalls(Calls):
 
     async def pull(self, repo: str, number: int) -> PullRequest:
         return await self._http.get(PullRequest, pull_path(repo, number))
+
+    async def as_merged(self, repo: str, pull: PullRequest) -> PullRequest:
+        """One that is merged with the head that was: Forgejo shows where the branch is by now, be
+        it another that was given its name. Its commits end with what was merged."""
+        commits = await self.pull_commits(repo, pull.number) if pull.merged else []
+        return replace(pull, head=replace(pull.head, sha=commits[0].sha)) if commits else pull
 
     async def find_pull(self, repo: str, base: str, head: str) -> PullRequest | None:
         """The open pull request of branch ``head`` of this repository onto ``base``, if any.

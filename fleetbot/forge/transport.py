@@ -26,10 +26,11 @@ from yarl import URL
 
 from fleetbot import __version__
 from fleetbot.fence import FencedBody, Leads, always
-from fleetbot.forge.decoding import Answer, error_of, json_of, struct_of, total_of
+from fleetbot.forge.decoding import Answer, error_of, is_forgejos, json_of, struct_of, total_of
 from fleetbot.forge.errors import (
     ForgeError,
     ForgeUnavailable,
+    NoSuchCall,
     NotLeading,
     TooLarge,
     UnexpectedAnswer,
@@ -242,6 +243,9 @@ class Transport:
             answer = await self._once(method, path, url, json, token)
             if answer.status < 300:
                 return answer
+            if answer.status == 404 and not is_forgejos(answer.body):
+                words = "the answer is not Forgejo's: it is away, or its address is wrong"
+                raise NoSuchCall(answer.status, method, path, words)
             if answer.status not in _REDIRECTS:
                 raise error_of(answer, method, path, token)
             url = self._redirected(answer, method, path, url)

@@ -44,10 +44,7 @@ class Blockers:
     async def read(self, repo: Repo, number: int, base: str) -> Dependencies:
         """What a task of the issue that starts from `base` has to wait for. Raises the errors of
         the client."""
-        try:
-            shown = await self._client.blockers(repo.name, number)
-        except (ForgeNotFound, ForgeForbidden):
-            return Dependencies()  # dependencies are switched off there
+        shown = await self._client.blockers(repo.name, number)
         seen = [issue for issue in shown if not issue.is_hidden]
         found = [blocker for issue in seen if (blocker := await self._blocker(repo, issue, base))]
         found.sort(key=lambda blocker: (blocker.repo.lower(), blocker.issue))
@@ -95,10 +92,10 @@ class Blockers:
             pull = await self._client.pull(repo.name, number)
             if not pull.merged or pull.base.ref == base:
                 return ""
-            missing = await self._client.compare(repo.name, base, pull.merge_commit_sha)
+            is_missing = await self._client.lacks(repo.name, base, pull.merge_commit_sha)
         except ForgeNotFound:
             return ""  # one of them is gone: it can never be known
-        return pull.base.ref if missing.total_commits else ""
+        return pull.base.ref if is_missing else ""
 
     def _pull_elsewhere(self, task: Task, base: str) -> int:
         """Its pull request, unless it is known to be onto the same base, as nearly all are."""

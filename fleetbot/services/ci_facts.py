@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 from urllib.parse import urljoin
 
-from fleetbot.domain.ci import OWN_CONTEXT, CiFacts, StatusFact
+from fleetbot.domain.ci import OWN_CONTEXT, PENDING, CiFacts, StatusFact
 from fleetbot.domain.facts import Unread
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
@@ -43,13 +43,15 @@ async def _contexts_on(
     client: ForgeClient, repo: str, base: str, fleet: Collection[str]
 ) -> tuple[str, ...]:
     """The contexts of the base's newest commit that has any; of some, CI may have been told not to
-    look."""
+    look. While one is at work others may be still to come: those of the commits before it count."""
+    found: set[str] = set()
     for commit in await client.recent_commits(repo, base, _RECENT):
         facts = await statuses_of(client, repo, commit.sha)
         theirs = [x for x in facts if x.context != OWN_CONTEXT and x.creator.lower() not in fleet]
-        if theirs:
-            return tuple(sorted(status.context for status in theirs))
-    return ()
+        found |= {status.context for status in theirs}
+        if theirs and all(status.state != PENDING for status in theirs):
+            break
+    return tuple(sorted(found))
 
 
 async def _has_workflows(client: ForgeClient, repo: str, pull: PullRequest, base: str) -> bool:

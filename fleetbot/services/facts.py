@@ -15,6 +15,7 @@ from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.forge.models import ChangedFile, PullRequest
 from fleetbot.forge.reviews import Review
 from fleetbot.services.ci_facts import read_ci
+from fleetbot.services.its_pull import OfAnother, its_pull
 from fleetbot.services.link_facts import read_links
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ async def gather(
     pull = await _pull(client, expected, number)
     if pull is None or isinstance(pull, Unread):
         return Facts(pull=pull)
+    left_base = await _read("The base", _has_left_base(client, expected, pull))
     changes, reviews, may_write, ci, tree, verified_trees = await asyncio.gather(
         _changes(client, repo, pull),
         _read("The reviews", _reviews(client, repo, pull)),
@@ -50,6 +52,7 @@ async def gather(
         ci=ci,
         tree=tree,
         verified_trees=verified_trees,
+        left_base=left_base,
     )
 
 
@@ -63,22 +66,14 @@ async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
 async def _pull(
     client: ForgeClient, expected: Expectation, number: int
 ) -> PullRequest | Unread | None:
-    """None only where Forgejo shows the repository and no such pull request in it: a repository
-    that the token cannot see answers 404 as well, and so may another that has taken its name."""
+    """As it was merged, where it was."""
     try:
-        pull = await client.pull(expected.repo, number)
-    except ForgeNotFound:
-        seen = await _read("The repository", client.repo(expected.repo))
-        if isinstance(seen, Unread):
-            return seen
-        return None if expected.repo_id in (0, seen.id) else _another(expected)
+        pull = await its_pull(client, expected.repo, expected.repo_id, number)
+        return await client.as_merged(expected.repo, pull) if pull else None
+    except OfAnother:
+        return Unread(f"{expected.repo} is another repository by now.", soon=True)
     except ForgeError as error:
         return Unread(f"The pull request could not be read: {error}.")
-    return pull if expected.repo_id in (0, pull.base.repo_id) else _another(expected)
-
-
-def _another(expected: Expectation) -> Unread:
-    return Unread(f"{expected.repo} is another repository by now.", soon=True)
 
 
 async def _unmoved(
@@ -109,6 +104,12 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
         base_gone=not pull.merged and not pull.base.sha,
     )
+
+
+async def _has_left_base(client: ForgeClient, expected: Expectation, pull: PullRequest) -> bool:
+    if not expected.base or pull.base.ref in (expected.base, expected.base_before):
+        return False
+    return await client.branch(expected.repo, expected.base) is None
 
 
 class _Changes(NamedTuple):

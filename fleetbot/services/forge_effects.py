@@ -26,7 +26,7 @@ from fleetbot.forge.errors import (
 )
 from fleetbot.forge.git_calls import StatusState
 from fleetbot.forge.label_calls import UnknownLabel
-from fleetbot.forge.models import Issue
+from fleetbot.forge.models import Issue, Repository
 from fleetbot.logs import log_of
 from fleetbot.services.briefs import brief_at
 from fleetbot.services.comments import receipt_comment, status_comment
@@ -108,12 +108,13 @@ class ForgeSender:
             return standing.task.repo, standing.task.repo_id
         return (effect.repo, 0) if isinstance(effect, fx.CommitStatus) else ("", 0)
 
-    async def _find(self, repo: str, repo_id: int) -> None:
+    async def _find(self, repo: str, repo_id: int) -> Repository:
         """See the repository under its name. Raises `RetryLater` where another has taken that:
         what its own is by now is found out by reconciliation."""
         shown = await self._client.repo(repo)
         if repo_id and shown.id != repo_id:
             raise _another(repo)
+        return shown
 
     async def _verdict(
         self, repo: str, repo_id: int, error: ForgeError
@@ -129,9 +130,11 @@ class ForgeSender:
         if isinstance(error, ForgeForbidden) or error.status == _ARCHIVED:
             return RetryLater(None, str(error))
         try:
-            await self._find(repo, repo_id)
+            shown = await self._find(repo, repo_id)
         except (ForgeError, RetryLater) as unseen:
             return RetryLater(None, f"{error}; the repository: {unseen}")
+        if error.status == 404 and not shown.shows_all:
+            return RetryLater(None, f"{error}; its issues or pull requests are switched off")
         if error.status in _GONE:
             return Gone(str(error))
         return Refused(str(error))

@@ -34,7 +34,8 @@ from fleetbot.services.repositories import Repositories
 log = log_of("fleetbot.issues")
 
 DELETED = "deleted"  # a state that Forgejo has no word for
-_PASSING = (ReasonCode.ISSUE_CLOSED, ReasonCode.TRIGGER_REMOVED)
+# What may be taken back; a 404 may have come from a proxy while Forgejo was being restarted.
+_PASSING = (ReasonCode.ISSUE_CLOSED, ReasonCode.TRIGGER_REMOVED, ReasonCode.ISSUE_DELETED)
 _CLOCKS_DIFFER = timedelta(minutes=2)  # Forgejo's and ours
 _JUDGED = Context(actor="verifier", cause="receipt")
 _REMEMBERED = 10_000
@@ -46,7 +47,8 @@ def next_command(
 ) -> Command | None:
     """What the issue, as Forgejo shows it, asks of its task; None where they agree. Pure.
 
-    `reopened_at`: when it was last reopened since the task ended (epoch ms), 0 if it was not.
+    `reopened_at`: when it was last reopened, or given its label back, since the task ended (epoch
+    ms), 0 if it was not.
     """
     wanted = still_wants_fleet(issue, task, maps, bot)
     is_open = issue.state == "open"
@@ -67,22 +69,39 @@ def next_command(
     return None
 
 
+def _is_for_want_of_us(task: Task, command: Command | None) -> bool:
+    """It is our account that the issue lacks, by the name that we know it by."""
+    unwanted = CancelTask(task.id, ReasonCode.TRIGGER_REMOVED)
+    return command == unwanted and not task.traits.labelled
+
+
 def _is_passing(task: Task) -> bool:
     return task.state is TaskState.CANCELLED and task.reason in _PASSING
 
 
-def reopened_since(task: Task, timeline: Iterable[TimelineEntry]) -> int:
-    """When the issue was last reopened since its task ended (epoch ms); 0 if it was not.
+def reopened_since(task: Task, timeline: Iterable[TimelineEntry], trigger: str) -> int:
+    """When the issue was last reopened since its task ended (epoch ms); 0 if it was not. To take
+    the trigger label off and put it back asks for one that was cancelled, too.
 
     What made the task begin anew once does not do so again. Forgejo tells whole seconds.
     """
-    times = [
-        int(entry.created_at.timestamp()) * 1000
-        for entry in timeline
-        if entry.type == "reopen" and entry.created_at is not None
-    ]
-    since = max(task.updated_at // 1000 * 1000, task.reopened_at + 1)
-    return max((at for at in times if at >= since), default=0)
+    times: list[int] = []
+    since, was_off = max(_ended_at(task), task.reopened_at + 1), False
+    for entry in timeline:
+        at = int(entry.created_at.timestamp()) * 1000 if entry.created_at else 0
+        if at < since:
+            continue
+        put = entry.puts(trigger)
+        was_off |= put is False
+        given_back = put is True and was_off and task.state is TaskState.CANCELLED
+        if entry.type == "reopen" or given_back:
+            times.append(at)
+    return max(times, default=0)
+
+
+def _ended_at(task: Task) -> int:
+    """By the second. What its pull request comes to later is no end of the task."""
+    return (task.entered_at or task.updated_at) // 1000 * 1000
 
 
 def _is_of(issue: Issue, repo: Repo) -> bool:
@@ -236,7 +255,11 @@ class Issues:
     async def _next(self, repo: Repo, task: Task, issue: Issue) -> Command | None:
         bot = await self._client.login()
         if task.state in OPEN_STATES or issue.state != "open":
-            return next_command(task, issue, self._labels, bot)
+            command = next_command(task, issue, self._labels, bot)
+            if _is_for_want_of_us(task, command):
+                bot = await self._client.login(anew=True)
+                command = next_command(task, issue, self._labels, bot)
+            return command
         if not still_wants_fleet(issue, task, self._labels, bot):
             return None
         reopened_at = await self._reopened_at(repo, task, issue)
@@ -247,9 +270,9 @@ class Issues:
         subject, changed = Subject(repo.id, issue.number), issue.updated_at
         if changed and self._not_reopened.get(subject) == changed:
             return 0
-        since = datetime.fromtimestamp(task.updated_at // 1000, UTC)
+        since = datetime.fromtimestamp(_ended_at(task) / 1000, UTC)
         timeline = await self._client.timeline(repo.name, issue.number, since=since)
-        at = reopened_since(task, timeline)
+        at = reopened_since(task, timeline, self._labels.trigger)
         if not at and changed and self._fleet.clock() / 1000 - changed.timestamp() > _SETTLED:
             if len(self._not_reopened) >= _REMEMBERED:
                 self._not_reopened.clear()

@@ -296,8 +296,7 @@ class Landings:
 
     async def _is_up_to_date(self, task: Task, watch: Watch) -> bool:
         repo = self._fleet.state.places.of(task).name
-        ahead = await self._client.compare(repo, watch.head, watch.standing.base)
-        return ahead.total_commits == 0
+        return not await self._client.lacks(repo, watch.head, watch.standing.base)
 
 
 def _words(answer: MergeAnswer, bot: str) -> str:

@@ -59,7 +59,7 @@ class ForgeProbe:
     async def tick(self) -> float | None:
         """Seconds until the next look: sooner while Forgejo is away."""
         try:
-            self.login = await self._client.login()
+            self.login = await self._client.login(anew=True)
             await self._look()
         except ForgeError as error:
             self._note(error)

@@ -26,6 +26,7 @@ from fleetbot.forge.people import Writers
 from fleetbot.services.ci_facts import read_ci, statuses_of
 from fleetbot.services.ci_logs import NO_LOG, JobLog, job_log
 from fleetbot.services.facts import standing_reviews
+from fleetbot.services.its_pull import its_pull
 from fleetbot.services.reruns import worth_again
 
 T = TypeVar("T")
@@ -87,7 +88,9 @@ async def read_view(
     """Raises `ForgeError` where the pull request itself cannot be read; what cannot be read of it
     is in `unread`. `mask` takes our own secrets out of what CI has logged."""
     assert task.pull is not None  # of tasks that have one
-    pull = await client.pull(task.repo, task.pull.number)
+    pull = await its_pull(client, task.repo, task.repo_id, task.pull.number)
+    if pull is None:  # an administrator has deleted it
+        return PullView(task.pull.number, PullState.CLOSED, task.pull.head, task.pull.standing.base)
     view = _plain(pull)
     if view.state is not PullState.OPEN:
         return view
@@ -151,7 +154,7 @@ async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
 
 async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> _Said:
     comments, reviews = await asyncio.gather(
-        client.comments(repo, pull.number), client.reviews(repo, pull.number)
+        _comments(client, repo, pull.number, own), client.reviews(repo, pull.number)
     )
     reviews = [one for one in reviews if one.state in _WORDS_OF]
     threads = await _threads(client, repo, pull, reviews)
@@ -172,6 +175,15 @@ async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> 
             if one.state == "APPROVED" and not one.stale
         ),
     )
+
+
+async def _comments(client: ForgeClient, repo: str, number: int, own: Own) -> list[Comment]:
+    """Those that speak to the bot, and its own."""
+    return [
+        one
+        async for one in client.iter_comments(repo, number)
+        if own.is_spoken_to(one.body) or same_name(one.author, own.bot)
+    ]
 
 
 async def _threads(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskState
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import ForgeError
+from fleetbot.forge.errors import ForgeError, TooLarge
 from fleetbot.forge.models import Issue
 from fleetbot.logs import about, log_of
 from fleetbot.loops import progress
@@ -187,14 +187,14 @@ class Reconciler:
 
 @contextmanager
 def _by_itself(repo: Repo, number: int) -> Iterator[None]:
-    """A bug with one issue, or a row that cannot be read, must not keep the others from being
-    read."""
+    """A bug with one issue, one that is too large, or a row that cannot be read, must not keep the
+    others from being read."""
     try:
         yield
+    except (TooLarge, Unreadable) as error:
+        log.warning("%s#%d is left as it is: %s", repo.name, number, error)
     except (ForgeError, StoreUnavailable):
         raise
-    except Unreadable as error:
-        log.warning("%s#%d is left as it is: %s", repo.name, number, error)
     except Exception:
         log.exception("%s#%d could not be reconciled", repo.name, number)
 

@@ -20,7 +20,7 @@ log = log_of("fleetbot.forge")
 async def remove_repeats(client: ForgeClient, repo: str, number: int) -> int:
     """Of comments of ours under one marker the first stays; how many went. Raises `ForgeError`."""
     bot, known, gone = await client.login(), set[str](), 0
-    for comment in await client.comments(repo, number):
+    async for comment in client.iter_comments(repo, number):
         marker = marker_of(comment.body) if same_name(comment.author, bot) else None
         if marker in known:
             log.warning("%s#%d: comment %d is there twice: removed", repo, number, comment.id)

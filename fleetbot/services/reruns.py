@@ -9,7 +9,7 @@ from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.pulls import PullState, Watch
 from fleetbot.domain.reruns import Rerun, names_any
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import ForgeError, ForgeUnavailable, Unauthorized
+from fleetbot.forge.errors import ForgeError, ForgeUnavailable, TooLarge, Unauthorized
 from fleetbot.forge.models import PullRequest
 from fleetbot.services.ci_facts import statuses_of
 from fleetbot.services.ci_logs import NO_LOG, JobLog
@@ -34,7 +34,10 @@ async def worth_again(
     passed = await statuses_of(client, repo, before)
     if not all(ci.passed(one.context, passed) for one in red):
         return ()
-    files = {file.filename for file in (await client.compare(repo, before, head)).files}
+    try:
+        files = {file.filename for file in (await client.compare(repo, before, head)).files}
+    except TooLarge:
+        return ()  # of so much that has changed something will have been named
     if any(names_any(f"{one.description}\n{log.lines}", files) for one, log in found):
         return ()
     if not await client.can_rerun(repo, found[0][1].job):

@@ -29,7 +29,7 @@ async def _tidy_branch(client: ForgeClient, repo: Repository, task: Task) -> str
         return "no pull request"
     if not repo.default_delete_branch_after_merge:
         return "left alone: the repository keeps branches"
-    pull = await client.pull(task.repo, task.pull.number)
+    pull = await client.as_merged(task.repo, await client.pull(task.repo, task.pull.number))
     name, is_own = pull.head_branch, pull.head.repo_id == pull.base.repo_id
     if not (pull.merged and is_own and name not in ("", repo.default_branch)):
         return "left alone: it is not the work's own"

@@ -100,4 +100,4 @@ async def _has(client: ForgeClient, repo: str, commit: str, other: str) -> bool:
     """Whether a commit has another one among those before it."""
     if commit == other:
         return True
-    return (await client.compare(repo, commit, other)).total_commits == 0
+    return not await client.lacks(repo, commit, other)

@@ -122,7 +122,7 @@ def _enabled(call: Call) -> None:
 def _new_enough(call: Call) -> None:
     _enabled(call)
     if not call.world.tells_of_jobs:
-        raise ApiError(404, NOT_FOUND)
+        raise web.HTTPNotFound(text="404 page not found\n")  # there is no such call
 
 
 _A = "/repos/{owner}/{repo}/actions"

@@ -19,6 +19,7 @@ class Failure:
     retry_after: int | None
     applied: bool
     after: int = 0  # so many are let through first
+    text: str = ""
 
     def fits(self, request: web.Request) -> bool:
         return self.method in ("", request.method) and bool(self.path.search(request.path))
@@ -27,7 +28,7 @@ class Failure:
         if self.status == 0 and request.transport is not None:
             request.transport.abort()
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        return web.Response(status=self.status or 500, headers=headers)
+        return web.Response(status=self.status or 500, headers=headers, text=self.text)
 
 
 class Failures:

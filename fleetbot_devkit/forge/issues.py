@@ -19,6 +19,7 @@ from fleetbot_devkit.forge.api import (
     labels_by_id,
     nothing,
 )
+from fleetbot_devkit.forge.labels import relabelled
 from fleetbot_devkit.forge.pull_state import Pull
 from fleetbot_devkit.forge.refs import close, reopen
 from fleetbot_devkit.forge.state import Comment, Happening, Ticket
@@ -77,6 +78,7 @@ def new_ticket(call: Call, title: str, pull: Pull | None = None) -> Ticket:
         ref=call.field("ref", str, ""),
     )
     call.repo.tickets[ticket.number] = ticket
+    relabelled(call, ticket, ticket.labels, "1")
     return ticket
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +19,7 @@ from fleetbot_devkit.forge.api import (
     labels_by_id,
     nothing,
 )
-from fleetbot_devkit.forge.state import Ticket
+from fleetbot_devkit.forge.state import Happening, Ticket
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 
@@ -55,17 +56,11 @@ async def list_issue_labels(call: Call) -> web.Response:
 
 async def add_issue_labels(call: Call) -> web.Response:
     ticket = call.ticket()
-    for label in _meant(call):
-        _put_on(ticket, label)
-    return await _changed(call, ticket)
+    return await _changed(call, ticket, _with(ticket.labels, _meant(call)))
 
 
 async def replace_issue_labels(call: Call) -> web.Response:
-    ticket = call.ticket()
-    labels, ticket.labels = _meant(call), []
-    for label in labels:
-        _put_on(ticket, label)
-    return await _changed(call, ticket)
+    return await _changed(call, call.ticket(), _with([], _meant(call)))
 
 
 async def remove_issue_label(call: Call) -> web.Response:
@@ -76,14 +71,13 @@ async def remove_issue_label(call: Call) -> web.Response:
     ]
     if not named:
         raise ApiError(422, "label does not exist")
-    ticket.labels = [one for one in ticket.labels if one is not named[0]]
-    await _changed(call, ticket)
+    await _changed(call, ticket, [one for one in ticket.labels if one is not named[0]])
     return nothing()
 
 
 async def clear_issue_labels(call: Call) -> web.Response:
     ticket = call.ticket()
-    ticket.labels, ticket.updated = [], call.world.now()
+    _wear(call, ticket, [])
     await call.notify.ticket(call.repo, ticket, call.user, "label_cleared", kind="label")
     return nothing()
 
@@ -98,9 +92,9 @@ def add_label(
     return labels[number]
 
 
-async def _changed(call: Call, ticket: Ticket) -> web.Response:
+async def _changed(call: Call, ticket: Ticket, labels: list[Label]) -> web.Response:
     """Told of on every call, whether it changed anything or not, as Forgejo does."""
-    ticket.updated = call.world.now()
+    _wear(call, ticket, labels)
     await call.notify.ticket(call.repo, ticket, call.user, "label_updated", kind="label")
     return answer(_shaped(call, ticket))
 
@@ -116,12 +110,28 @@ def _meant(call: Call) -> list[Label]:
     return [one for name in sent for one in known.values() if one.name == name]
 
 
-def _put_on(ticket: Ticket, label: Label) -> None:
+def _with(there: list[Label], more: list[Label]) -> list[Label]:
     """An exclusive label takes the place of the others of its scope."""
-    rivals = [one for one in ticket.labels if label.scope and one.scope == label.scope]
-    ticket.labels = [one for one in ticket.labels if one not in rivals and one is not label]
-    ticket.labels.append(label)
-    ticket.labels.sort(key=lambda one: one.name)
+    for label in more:
+        rivals = [one for one in there if label.scope and one.scope == label.scope]
+        there = [one for one in there if one not in rivals and one is not label]
+        there.append(label)
+    return sorted(there, key=lambda one: one.name)
+
+
+def _wear(call: Call, ticket: Ticket, labels: list[Label]) -> None:
+    """From now on; the timeline tells of each that comes or goes."""
+    gone = [one for one in ticket.labels if one not in labels]
+    new = [one for one in labels if one not in ticket.labels]
+    ticket.labels, ticket.updated = labels, call.world.now()
+    for body, ones in {"": gone, "1": new}.items():
+        relabelled(call, ticket, ones, body)
+
+
+def relabelled(call: Call, ticket: Ticket, labels: Iterable[Label], body: str) -> None:
+    for one in labels:
+        entry = Happening(call.world.next_id(), "label", call.user, ticket.updated, body, label=one)
+        ticket.happenings.append(entry)
 
 
 def _new_label(call: Call, labels: dict[int, Label]) -> Label:

@@ -36,7 +36,7 @@ async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account
         "allow_maintainer_edit": False,
         "base": _branch_side(world, repo, pull.base, pull.base, shown_base(repo, pull), viewer),
         "head": _branch_side(
-            world, repo, pull.head, _head_ref(repo, ticket), pull.head_sha, viewer
+            world, repo, pull.head, _head_ref(repo, ticket), _shown_head(repo, pull), viewer
         ),
         "merge_base": merge_base,
         "flow": 0,
@@ -88,6 +88,11 @@ def _branch_side(
         "repo_id": repo.id,
         "repo": repository(world, repo, viewer),
     }
+
+
+def _shown_head(repo: Repo, pull: Pull) -> str:
+    """Where the branch is, also once it was merged or closed: whatever was pushed there since."""
+    return repo.branch(pull.head) or pull.head_sha
 
 
 def _head_ref(repo: Repo, ticket: Ticket) -> str:

@@ -13,6 +13,8 @@ from fleetbot_devkit.forge.state import Ticket
 
 
 async def list_pulls(call: Call) -> web.Response:
+    if not call.repo.has_pull_requests:
+        raise ApiError(404, NOT_FOUND)
     state = call.query("state", "open")
     rows = [one for one in call.repo.tickets.values() if one.pull and state in ("all", one.state)]
     sort = call.query("sort")

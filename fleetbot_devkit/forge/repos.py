@@ -141,6 +141,8 @@ async def edit_repo(call: Call) -> web.Response:
     repo.default_branch = call.field("default_branch", str, repo.default_branch)
     repo.archived = call.field("archived", bool, repo.archived)
     repo.has_issues = call.field("has_issues", bool, repo.has_issues)
+    pulls = call.field("has_pull_requests", bool, repo.has_pull_requests)
+    repo.has_pull_requests = pulls
     repo.has_actions = call.field("has_actions", bool, repo.has_actions)
     repo.has_dependencies = _has_dependencies(call, repo)
     repo.merging = _merging(call, repo.merging)

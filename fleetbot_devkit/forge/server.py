@@ -253,6 +253,10 @@ class DevForge:
         """As an administrator does; what it wrote is a ghost's."""
         self._world.forget(self._account(login))
 
+    def rename_user(self, old: str, new: str) -> None:
+        """As an administrator does; tokens, rights and assignments are those of the account."""
+        self._world.rename(self._account(old), new)
+
     async def rename_branch(self, repo: str, old: str, new: str, *, by: str) -> None:
         """As on the page of branches: open pull requests follow, issues that name it do not, and
         no hook tells of it."""
@@ -413,14 +417,17 @@ class DevForge:
         retry_after: int | None = None,
         applied: bool = False,
         after: int = 0,
+        text: str = "",
     ) -> None:
         """Fail the next ``times`` requests whose path matches the regular expression ``path``, or
         those until ``recover``; an empty ``method`` is any.
 
         ``status`` 0 cuts the connection. With ``applied`` the request is carried out first, and
-        only its answer is lost. ``after`` so many, which are let through.
+        only its answer is lost. ``after`` so many, which are let through. ``text``: a proxy's.
         """
-        failure = Failure(method, re.compile(path), status, times, retry_after, applied, after)
+        failure = Failure(
+            method, re.compile(path), status, times, retry_after, applied, after, text
+        )
         self._failures.add(failure)
 
     def recover(self) -> None:
@@ -481,7 +488,7 @@ class DevForge:
 
     async def _no_such_call(self, request: web.Request) -> web.StreamResponse:
         self._saw(request, {}, None, 404)
-        return error_answer(self._world, ApiError(404, "this forge has no such call"))
+        return web.Response(status=404, text="404 page not found\n")  # Go's own, as proxies' are
 
     def _saw(self, request: web.Request, sent: Json, actor: Account | None, status: int) -> None:
         login = actor.login if actor else ""

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -30,7 +30,8 @@ class Comment:
 @dataclass(frozen=True)
 class Happening:
     """An entry of an issue's timeline; ``kind``: close, reopen, comment, merge_pull, pull_push,
-    review, add_dependency, … ``other``: the issue of a dependency."""
+    review, label, add_dependency, … ``other``: the issue of a dependency. ``label``: the one that
+    was put on, with "1" for a body, or taken off."""
 
     id: int
     kind: str
@@ -39,6 +40,7 @@ class Happening:
     body: str = ""
     review_id: int = 0
     other: tuple[Repo, Ticket] | None = None
+    label: Label | None = None
 
 
 @dataclass
@@ -108,6 +110,7 @@ class Repo:
     private: bool = False
     archived: bool = False
     has_issues: bool = True
+    has_pull_requests: bool = True
     description: str = ""
     collaborators: dict[str, Access] = field(default_factory=dict)
     labels: dict[int, Label] = field(default_factory=dict)
@@ -198,6 +201,19 @@ class World:
         for repo in self.repos.values():
             repo.collaborators.pop(account.login, None)
         account.id, account.login, account.is_admin = -1, "Ghost", False
+
+    def rename(self, account: Account, login: str) -> None:
+        """Whoever has repositories takes them along; no name leads anywhere from then on."""
+        old = account.login
+        self.accounts[login.lower()] = self.accounts.pop(old.lower())
+        account.login = login
+        for key, row in self.tokens.items():
+            if row.login == old:
+                self.tokens[key] = replace(row, login=login)
+        for repo in self.repos.values():
+            if old in repo.collaborators:
+                repo.collaborators[login] = repo.collaborators.pop(old)
+        self.repos = {repo.full_name.lower(): repo for repo in self.repos.values()}
 
     def new_token(self, login: str, scopes: frozenset[str], name: str = "token") -> str:
         token = secrets.token_hex(20)

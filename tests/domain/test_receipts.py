@@ -298,6 +298,11 @@ def test_a_certain_no_wins_over_what_could_not_be_read() -> None:
 APART = [pair for pair in combinations(BREAKS, 2) if not _looks_at(pair[0]) & _looks_at(pair[1])]
 
 
+def test_an_author_whose_account_is_gone_is_not_named() -> None:
+    facts = with_facts(pull(author=""), author_may_write=False)
+    assert _reasons(facts) == ("The account that made pull request #7 is gone: make another.",)
+
+
 def test_every_reason_is_given_at_once() -> None:
     """The agent should not have to find out one by one."""
     for pair in APART:

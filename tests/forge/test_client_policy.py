@@ -180,6 +180,29 @@ async def test_an_answer_that_is_not_forgejos_is_no_answer(start_server: Start, 
             await client.issue(REPO, 1)
 
 
+@pytest.mark.parametrize("text", ["404 page not found\n", "<html>Nothing here</html>", '"gone"'])
+async def test_a_404_that_is_not_forgejos_says_nothing_of_what_is_there(
+    setting: Setting, text: str
+) -> None:
+    """A proxy says it while Forgejo is being restarted behind it."""
+    setting.forge.fail_next("GET", "/issues/1$", 404, text=text)
+    with pytest.raises(ForgeUnavailable, match="not Forgejo's"):
+        await setting.client.issue(REPO, 1)
+
+
+async def test_a_commit_may_have_any_date(start_server: Start) -> None:
+    """Git takes a time zone of 99 hours and 99 minutes."""
+    author = {"name": "Eve", "email": "", "date": "2026-11-27T01:00:00+100:39"}
+
+    async def list_commits(request: web.Request) -> web.Response:
+        found = [{"sha": "a1", "commit": {"message": "Mend it", "author": author}}]
+        return web.json_response(found, headers={"X-Total-Count": "1"})
+
+    async with ForgeUser(await start_server(list_commits), "token") as client:
+        [commit] = await client.pull_commits(REPO, 1)
+    assert commit.commit.author.name == "Eve"
+
+
 async def test_an_element_that_forgejo_could_not_load_is_passed_over(start_server: Start) -> None:
     async def list_pulls(request: web.Request) -> web.Response:
         found = [None, {"number": 7}] if request.query["page"] == "1" else []
@@ -284,6 +307,22 @@ async def test_an_answer_that_is_too_large_is_an_error_that_says_so(
         await setting.client.comments(REPO, 1)
 
     assert setting.asked("GET", "/comments") == 1, "it will not be smaller the next time"
+
+
+async def test_a_base_that_is_too_far_ahead_to_be_read_lacks_nothing_less(
+    start_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a branch that is a year old."""
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 1000)
+    commits = [{"sha": f"{number:040}"} for number in range(100)]
+
+    async def compare(request: web.Request) -> web.Response:
+        found = commits if request.path.endswith("old...main") else []
+        return web.json_response({"total_commits": len(found), "commits": found})
+
+    async with ForgeUser(await start_server(compare), "token") as client:
+        assert await client.lacks(REPO, "old", "main")
+        assert not await client.lacks(REPO, "main", "old")
 
 
 async def test_a_list_that_is_too_large_as_a_whole_is_read_one_by_one(

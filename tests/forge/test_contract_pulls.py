@@ -236,17 +236,26 @@ async def test_what_was_merged_since_a_moment_is_found_by_its_branches(
     assert await bot.forge.merged_pull(repo, "main", "fleet/8-another", before) is None
 
 
+async def test_a_merged_pull_request_shows_what_was_merged_as_its_commits_only(
+    site: Site, repo: str, ann: Person, bot: Person
+) -> None:
+    """Its head is where the branch is, whatever was pushed there since."""
+    pull = await opened(site, repo, bot)
+    await site.merge(ann, repo, pull.number, pull.head.sha)
+    late = await site.push(repo, bot, BRANCH, {"late.txt": "late"}, "Add late.txt")
+    merged = await bot.forge.pull(repo, pull.number)
+    commits = await bot.forge.pull_commits(repo, pull.number)
+    assert (merged.head.sha, [one.sha for one in commits]) == (late, [pull.head.sha])
+
+
 # -- commits, branches, statuses
 
 
-async def test_a_commit_tells_its_author_dates_and_files(
-    site: Site, repo: str, bot: Person
-) -> None:
+async def test_a_commit_tells_its_author_and_files(site: Site, repo: str, bot: Person) -> None:
     sha = await site.push(repo, bot, BRANCH, {"new.txt": "one\n"}, "Add new.txt")
     commit = await bot.forge.commit(repo, sha)
     assert commit.sha == sha
     assert commit.commit.author.email == "ann@example.org"
-    assert commit.commit.committer.date is not None
     assert [(one.filename, one.status) for one in commit.files] == [("new.txt", "added")]
     with pytest.raises(ForgeNotFound):
         await bot.forge.commit(repo, "1" * 40)

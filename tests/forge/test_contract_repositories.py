@@ -152,3 +152,14 @@ async def test_changed_issues_come_the_longest_ago_first(
     page = await bot.forge.changed_issues(repo, first.updated_at - timedelta(minutes=1))
     assert ([issue.number for issue in page.items], page.total) == ([2, 1], 2)
     assert (await bot.forge.changed_issues(repo, first.updated_at, 2)).items == []
+
+
+async def test_the_timeline_tells_of_labels(repo: str, ann: Person) -> None:
+    await ann.forge.ensure_labels(repo, [LabelSpec(name="fleet"), LabelSpec(name="other")])
+    number = (await ann.forge.create_issue(repo, "Broken")).number
+    await ann.forge.add_issue_labels(repo, number, ["fleet", "other"])
+    await ann.forge.add_issue_labels(repo, number, ["fleet"])  # that changes nothing
+    await ann.forge.remove_issue_label(repo, number, "fleet")
+    timeline = await ann.forge.timeline(repo, number)
+    told = [put for entry in timeline if (put := entry.puts("fleet")) is not None]
+    assert told == [True, False]

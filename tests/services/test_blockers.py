@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from fleetbot.domain import commands as cmd
@@ -10,6 +11,7 @@ from fleetbot.domain.model import RunId, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Verified
 from fleetbot.domain.waits import WaitReason
+from fleetbot.forge.errors import ForgeError
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
 R1, R2 = RunId("first"), RunId("second")
@@ -137,6 +139,15 @@ async def test_where_forgejo_does_not_answer_what_was_known_counts(stage: Stage)
 
 
 # going on
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_proxy_that_says_no_frees_none(stage: Stage, status: int) -> None:
+    task = await first_and_second(stage)
+    stage.forge.fail_next("GET", "/dependencies", status, text="404 page not found\n")
+    with pytest.raises(ForgeError):
+        await stage.look(2)
+    assert stage.fleet.state.tasks[task.id].is_blocked
 
 
 async def test_it_goes_on_the_moment_that_a_person_closes_the_other(stage: Stage) -> None:

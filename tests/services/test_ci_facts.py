@@ -139,6 +139,19 @@ async def test_what_ci_there_is_is_told_by_the_newest_commit_that_it_looked_at(
     assert "`external` looks at the base" in waits.unread[0]
 
 
+async def test_what_ci_there_is_is_not_told_by_a_commit_that_it_has_only_begun_with(
+    stage: Stage,
+) -> None:
+    for context in ("lint", "test"):
+        stage.forge.report(REPO, stage.forge.repo(REPO).branch("main") or "", context, "success")
+    pull, receipt = await filed(stage)
+    fresh = await stage.forge.commit(REPO, "main", {"more.txt": "more\n"}, "More", by=ANN)
+    for sha, state in {fresh: "pending", pull.head.sha: "success"}.items():
+        stage.forge.report(REPO, sha, "lint", state)
+    waits = await checked(stage, receipt)
+    assert "`test` looks at the base" in waits.unread[0]
+
+
 async def test_a_repository_without_ci_is_found_out_and_said(stage: Stage) -> None:
     _, receipt = await filed(stage)
     found = await checked(stage, receipt)
@@ -180,6 +193,15 @@ async def test_ci_that_cannot_be_read_is_never_taken_for_none(stage: Stage, path
     assert waits.verdict is Verdict.PENDING
     assert "could not be read" in waits.unread[0]
     assert (await checked(stage, receipt)).verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("text", ["", "404 page not found\n"])
+async def test_files_that_are_not_shown_are_never_taken_for_none(stage: Stage, text: str) -> None:
+    """Whoever says that there is nothing in the repository at all."""
+    await stage.has_ci()
+    _, receipt = await filed(stage)
+    stage.forge.fail_next("GET", "/contents", 404, 100, text=text)
+    assert (await checked(stage, receipt)).verdict is Verdict.PENDING
 
 
 async def test_without_requiring_it_ci_is_shown_and_judges_nothing(stage: Stage) -> None:

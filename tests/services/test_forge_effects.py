@@ -9,6 +9,7 @@ from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Rules
+from fleetbot.forge import transport
 from fleetbot.services.forge_effects import status_anchor
 from tests.services.stage import ANN, BOT, CLAUDE, PATIENCE_DAYS, REPO, TEST, Stage
 
@@ -180,6 +181,24 @@ async def test_a_marker_that_somebody_else_wrote_is_not_ours(stage: Stage) -> No
     mine, ours = await stage.comments()
     assert mine.body == "mine <!-- fleetbot task:t1 -->"
     assert "Queued" in ours.body
+
+
+async def test_however_much_people_write_ours_is_written_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    for number in range(12):
+        await stage.ann.create_comment(REPO, 1, f"{number} " * (8_000 if number == 2 else 1_000))
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 12_000)
+    stage.forge.fail_next("POST", "/comments$", 502, applied=True)
+    await stage.courier.tick()
+    stage.clock.advance(10)
+    await stage.courier.tick()
+    monkeypatch.undo()
+    [ours] = [one for one in await stage.comments() if one.author == BOT]
+    assert "Queued" in ours.body
+    assert await stage.store.next_due("forgejo") is None
 
 
 async def test_a_burst_of_changes_becomes_one_edit(stage: Stage) -> None:
@@ -513,6 +532,19 @@ async def test_a_500_while_the_repository_cannot_be_read_is_an_outage(stage: Sta
         stage.clock.advance(300)
     [due] = await stage.store.due(stage.clock() + 10**7, {"forgejo": 9})
     assert (due.refusals, due.aside) == (0, False)
+
+
+async def test_issues_that_are_switched_off_are_waited_for(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.repo(REPO).has_issues = False
+    await stage.courier.tick()
+    assert await stage.store.dead_letters(0, 10) == []
+    stage.forge.repo(REPO).has_issues = True
+    stage.clock.advance(600)
+    await stage.courier.tick()
+    [ours] = await stage.comments()
+    assert "Queued" in ours.body
 
 
 async def test_labels_that_are_refused_do_not_hold_up_the_comment(stage: Stage) -> None:

@@ -220,6 +220,20 @@ async def test_a_task_asked_for_by_assignment_runs_until_that_is_taken_back(stag
     assert (await stage.task()).state is TaskState.CANCELLED
 
 
+async def test_a_bot_that_is_renamed_is_the_same(stage: Stage) -> None:
+    await stage.issue(labels=(), assignees=[BOT])
+    await stage.hear()
+    await stage.settle()
+    stage.forge.rename_user(BOT, "fleet-bot")
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CREATED
+    await stage.probe.tick()
+    assert stage.probe.login == "fleet-bot"
+    await stage.issue("Another", labels=(), assignees=["fleet-bot"])
+    await stage.settle()
+    assert (await stage.task(2)).state is TaskState.CREATED
+
+
 async def test_a_task_that_a_person_cancelled_stays_so_until_the_issue_is_reopened(
     stage: Stage,
 ) -> None:
@@ -232,6 +246,48 @@ async def test_a_task_that_a_person_cancelled_stays_so_until_the_issue_is_reopen
     await stage.ann.edit_issue(REPO, 1, state="closed")
     await stage.ann.edit_issue(REPO, 1, state="open")
     await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_a_task_that_a_person_cancelled_is_taken_up_when_its_label_is_given_back(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    cancel = cmd.CancelTask((await stage.task()).id, ReasonCode.CANCELLED_BY_USER)
+    await stage.fleet.commit(cancel, TEST)
+    stage.clock.advance(60)
+    await stage.ann.add_issue_labels(REPO, 1, ["fleet"])  # it is there: that says nothing
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CANCELLED
+    await stage.ann.remove_issue_label(REPO, 1, "fleet")
+    stage.clock.advance(60)
+    await stage.ann.add_issue_labels(REPO, 1, ["fleet"])
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+    await stage.fleet.commit(cancel, TEST)
+    stage.clock.advance(60)
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_an_issue_that_is_there_again_is_taken_up_again(stage: Stage) -> None:
+    """A proxy has said that it is not, while Forgejo was being restarted behind it."""
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", 404)
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CANCELLED
+    await stage.look()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_a_proxy_that_finds_nothing_cancels_no_task(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", 404, text="404 page not found\n")
+    with pytest.raises(ForgeUnavailable):
+        await stage.look()
     assert (await stage.task()).state is TaskState.CREATED
 
 

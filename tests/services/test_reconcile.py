@@ -153,6 +153,26 @@ async def test_a_completed_task_whose_reopening_nobody_told_us_of_is_found(stage
     assert (task.state, task.reason) == (TaskState.CREATED, ReasonCode.ISSUE_REOPENED)
 
 
+async def test_a_reopening_is_found_though_the_merge_before_it_was_seen_later(
+    stage: Stage,
+) -> None:
+    _, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+    await stage.reconciler.tick()
+    stage.forge.lose_webhooks(100)
+    stage.clock.advance(60)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    stage.clock.advance(60)
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    stage.clock.advance(3600)
+    await stage.followups.tick()
+    task = await stage.task()
+    assert (task.is_merged, task.state) == (True, TaskState.COMPLETED)
+    await stage.reconciler.tick()
+    assert (await stage.task()).reason is ReasonCode.ISSUE_REOPENED
+
+
 async def test_an_open_issue_that_was_done_is_asked_about_once(stage: Stage) -> None:
     """Its pull request waits for a merge: that is no reopening, however often it is looked at."""
     await stage.given_filed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from aiohttp import ClientSession, web
 
 from fleetbot.domain import commands as cmd
@@ -11,6 +12,7 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.receipts import Rules
+from fleetbot.forge import transport
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.issue_calls import marker_of
 from fleetbot.services.entries import entry_of
@@ -195,6 +197,23 @@ async def test_of_a_comment_that_arrived_twice_one_is_taken_away(stage: Stage) -
     assert [one.id for one in left[:-1]] == [one.id for one in first]
     assert left[-1].author == "ann"
     assert await reconcile(stage) == [], "it is not looked for again"
+
+
+async def test_one_that_arrived_twice_is_found_however_much_people_write(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await given_completed(stage)
+    first = await stage.client.comments(REPO, 1)
+    for number in range(12):
+        await stage.ann.create_comment(REPO, 1, f"{number} " * (8_000 if number == 2 else 1_000))
+    await stage.client.create_comment(REPO, 1, first[0].body)
+    issue = await stage.issue("Another")
+    with monkeypatch.context() as patch:
+        patch.setattr(transport, "LARGEST_ANSWER", 12_000)
+        await reconcile(stage)
+    left = await stage.client.comments(REPO, 1)
+    assert [one.id for one in left if one.author == BOT] == [one.id for one in first]
+    assert (await stage.task(issue.number)).state is TaskState.CREATED
 
 
 async def test_a_comment_that_the_forge_held_for_too_long_is_found_twice_and_left_once(

@@ -14,10 +14,11 @@ from fleetbot.domain.facts import Unread
 from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Traits, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Expectation, Rules
+from fleetbot.domain.waits import WaitReason
 from fleetbot.services.facts import gather
 from fleetbot.services.gate import Gate
 from fleetbot.store.audit import examine
-from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
+from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
 NEW = "ann/store"
 
@@ -398,6 +399,24 @@ async def test_a_base_that_nobody_can_start_from_is_asked_about(stage: Stage, re
     assert await dispatched(stage) is not None
 
 
+async def test_an_empty_repository_is_asked_for_a_first_commit(stage: Stage) -> None:
+    await stage.forge.create_repo(ANN, "new", labels=["fleet"])
+    stage.forge.add_collaborator("ann/new", BOT, "write")
+    await stage.change(repositories=["ann/new"])
+    ids = await stage.ann.label_ids("ann/new", ["fleet"])
+    await stage.ann.create_issue("ann/new", "Begin", label_ids=ids)
+    await stage.reconciler.tick()
+    task = await stage.fleet.task_of_issue("ann/new", 1)
+    assert task is not None
+    waits = stage.fleet.waiting(task.id)
+    assert waits is not None
+    assert (waits.reason, "push a first commit" in waits.text) == (WaitReason.BASE_GONE, True)
+
+    await stage.forge.commit("ann/new", "main", {"README.md": "New\n"}, "Begin", by=ANN)
+    await stage.reconciler.tick()
+    assert not stage.fleet.state.tasks[task.id].base_problem
+
+
 async def test_a_new_issue_whose_base_is_gone_is_asked_about_at_once(stage: Stage) -> None:
     ids = await stage.ann.label_ids(REPO, ["fleet"])
     await stage.ann._http.send(
@@ -448,6 +467,35 @@ async def test_a_base_deleted_while_its_work_is_checked_is_asked_about(stage: St
     filed = stage.fleet.state.receipts[receipt]
     assert filed.verdict is Verdict.PENDING
     assert "The branch `next`, to which pull request #2 goes, is gone" in filed.unread[0]
+
+
+async def test_a_base_that_is_merged_and_deleted_meanwhile_is_asked_about(stage: Stage) -> None:
+    """Forgejo has the pull request go to where its base was merged: nobody's fault."""
+    await stage.issue()
+    await stage.hear()
+    await stage.forge.commit(REPO, "next", {"a": "b"}, "Next", by="ann")
+    await edit_ref(stage, "next")
+    await stage.look()
+    run = await dispatched(stage)
+    assert run is not None
+    await stage.fleet.commit(cmd.StartRun(run.id, CLAUDE), TEST)
+    files = {"hello.txt": "hello\n"}
+    head = await stage.forge.commit(REPO, run.branch, files, "Add a greeting", by=BOT, base="next")
+    pull = await stage.client.create_pull(REPO, head=run.branch, base="next", title="?", body="#1")
+    receipt = await stage.given_receipt(run, pull)
+    below = await stage.ann.create_pull(REPO, head="next", base="main", title="Next")
+    await stage.ann.merge(REPO, below.number, head_sha=below.head.sha, delete_branch=True)
+    assert (await stage.ann.pull(REPO, pull.number)).base.ref == "main"
+    await stage.verifier.tick()
+    filed = stage.fleet.state.receipts[receipt]
+    assert filed.verdict is Verdict.PENDING
+    assert "The branch `next`, for which the work was, is gone" in filed.unread[0]
+
+    await edit_ref(stage, "")
+    stage.clock.advance(300)
+    await stage.verifier.tick()
+    task = await stage.task()
+    assert (task.state, task.pull and task.pull.head) == (TaskState.COMPLETED, head)
 
 
 async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage) -> None:

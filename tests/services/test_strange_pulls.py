@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import TaskState
-from fleetbot.domain.pulls import Answer, Reply, RoundKind
+from fleetbot.domain.pulls import Answer, PullState, Reply, RoundKind
 from fleetbot.forge.review_calls import LineComment
 from fleetbot.store.audit import examine
 from fleetbot_devkit.forge.state import Comment
@@ -142,6 +142,38 @@ async def test_what_a_person_pushes_by_force_is_built_upon(stage: Stage) -> None
 
     commit = await stage.ann.commit(REPO, receipt.head)
     assert [parent.sha for parent in commit.parents] == [pushed]
+
+
+async def test_one_that_an_administrator_has_deleted_is_closed(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    del stage.forge.repo(REPO).tickets[pull.number]
+    stage.clock.advance(LATER)
+    task = await look(stage)
+    assert (task.state, task.pull and task.pull.state) == (TaskState.COMPLETED, PullState.CLOSED)
+    assert stage.followups.problem() == ""
+
+
+async def test_one_of_a_repository_that_has_taken_the_name_says_nothing_of_it(
+    stage: Stage,
+) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.edit_repo(REPO, name="store")
+    await stage.forge.create_repo(ANN, "app", {"README.md": "Another\n"})
+    stage.forge.add_collaborator(REPO, BOT)
+    await stage.ann.create_issue(REPO, "One")
+    head = await stage.forge.commit(REPO, "side", {"a.txt": "a\n"}, "Side", by=ANN)
+    other = await stage.ann.create_pull(REPO, head="side", base="main", title="Side")
+    assert other.number == pull.number
+    await stage.ann.merge_pull(REPO, other.number, head_sha=head)
+    stage.clock.advance(LATER)
+    assert not (await look(stage)).is_merged
+    assert "another repository" in stage.followups.problem()
+
+    await stage.change(repositories=[NEW])
+    await stage.reconciler.tick()
+    stage.clock.advance(LATER)
+    await stage.followups.tick()
+    assert stage.followups.problem() == ""
 
 
 async def test_a_draft_is_left_alone_until_it_is_none(stage: Stage) -> None:

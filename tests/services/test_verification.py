@@ -88,6 +88,21 @@ async def test_a_repository_that_the_bot_cannot_see_is_not_taken_for_a_missing_p
     assert isinstance((await facts(stage, receipt)).pull, Unread)
 
 
+async def test_pull_requests_that_are_switched_off_are_not_taken_for_a_missing_one(
+    stage: Stage,
+) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.forge.repo(REPO).has_pull_requests = False
+    await stage.verifier.tick()
+    waits = verdict(stage, receipt)
+    assert waits.verdict is Verdict.PENDING
+    assert "The pull request could not be read" in waits.unread[0]
+    stage.forge.repo(REPO).has_pull_requests = True
+    stage.clock.advance(300)
+    await stage.verifier.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
 async def test_a_pull_request_that_moves_while_it_is_read_is_not_judged(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +329,17 @@ async def test_what_is_pushed_after_the_merge_is_no_part_of_the_pull_request(sta
     receipt = await stage.given_receipt(run, pull, head=late)
     await stage.verifier.tick()
     assert verdict(stage, receipt).verdict is Verdict.REFUTED
+
+
+async def test_what_was_merged_holds_whatever_is_pushed_to_its_branch_afterwards(
+    stage: Stage,
+) -> None:
+    run, pull, receipt = await stage.given_filed()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    late = await stage.forge.commit(REPO, run.branch, {"late.txt": "late"}, "Late", by=ANN)
+    assert (await stage.ann.pull(REPO, pull.number)).head.sha == late
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
 
 
 async def test_a_pull_request_without_commits_changes_nothing(stage: Stage) -> None:

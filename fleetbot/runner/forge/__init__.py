@@ -121,8 +121,8 @@ class Forge:
     async def comments(self, repo: str, number: int) -> list[Comment]:
         """The issue's comments, oldest first, without fleetbot's own."""
         with told(f"reading the comments of {repo}#{number}"):
-            comments = await self._client.comments(repo, number)
-        return [comment for comment in comments if not is_marked(comment.body)]
+            comments = self._client.iter_comments(repo, number)
+            return [comment async for comment in comments if not is_marked(comment.body)]
 
     async def trust(self, repo: str, logins: Sequence[str]) -> Trust:
         """Who of these people may tell agents what to do."""

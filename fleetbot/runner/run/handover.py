@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from urllib.parse import quote
 
 import msgspec
@@ -35,12 +36,20 @@ from fleetbot.wire import (
 
 MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT})
 """Why work is not handed over that the program may mend once, in the same run."""
-_MOST_FILES = 5000
+_MOST_FILES, _LONGEST_FILE = 5000, 1000  # that a receipt takes; the latter in characters
+_ROOM_FOR_FILES = 400_000  # bytes of it
 _MOST_DENIALS = 3
 _MOST_NAMED = 10
 _MOST_REPLIES = 500  # that a receipt takes
 _SUMMARY_LIMIT = 10_000
 _REPLY_LIMIT = 4000
+
+
+def nameable(files: Iterable[str]) -> tuple[str, ...]:
+    """As many as a receipt takes: what is not named is judged all the same."""
+    short = [name for name in files if len(name) <= _LONGEST_FILE][:_MOST_FILES]
+    sizes = accumulate(len(msgspec.json.encode(name)) + 1 for name in short)
+    return tuple(name for name, size in zip(short, sizes, strict=True) if size <= _ROOM_FOR_FILES)
 
 
 class Handover:
@@ -96,7 +105,7 @@ class Handover:
             pull_request=pull.number,
             branch=order.branch,
             head=work.head,
-            files=work.files[:_MOST_FILES],
+            files=nameable(work.files),
             summary=summary,
             artifacts=self._artifacts(pull, work.head),
             usage=UsageReport.of(usage),

@@ -6,14 +6,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.wire import Assignment
+from fleetbot.runner.run.handover import nameable
+from fleetbot.web.endpoint import MEBIBYTE
+from fleetbot.wire import Assignment, ReceiptRequest
 from tests.runner.scene import REPO, WRITES_A_FILE, Scene
 
 ROUGH = "WIP: Crash at start, closes #1, fixes #2 @ada [skip ci]"
 PLAIN = "Crash at start, closes `#1`, fixes `#2` `@ada` skip ci"
+
+
+@pytest.mark.parametrize("name", ["x" * 900, "\x01" * 900, "\u732b" * 900, "x" * 1001])
+def test_a_receipt_names_as_many_files_as_it_takes(name: str) -> None:
+    """A megabyte of it is not read, and a path has up to 4096 bytes."""
+    named = nameable(("first.txt", *(f"{name}{number % 10}" for number in range(6000))))
+    request = ReceiptRequest(
+        run="r1", pull_request=1, branch="b", head="0" * 40, files=named, summary="x" * 20_000
+    )
+    body = msgspec.json.encode(request)
+    assert len(body) < MEBIBYTE // 2
+    assert msgspec.json.decode(body, type=ReceiptRequest).files[0] == "first.txt"
 
 
 async def issue_states(scene: Scene) -> dict[int, str]:
