@@ -114,7 +114,11 @@ class Registration:
 
     def _say_changes(self, lines: list[HealthLine]) -> None:
         """Each ill once as it comes, and when it has gone."""
-        wrong = {line.name: f"{line.detail}; {line.remedy}" for line in lines if not line.ok}
+        wrong = {
+            line.name: "; ".join(filter(None, (line.detail, line.remedy)))
+            for line in lines
+            if not line.ok
+        }
         for name, said in wrong.items():
             if name not in self._said:
                 self._say(f"not well: {name}: {said}")
