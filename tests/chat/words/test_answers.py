@@ -160,7 +160,7 @@ def test_one_task_is_told_with_its_history() -> None:
         "Its receipt is being checked against Forgejo.",
         "Since just now. The wait is over at the latest in 24 h, on 15 Nov at 22:15 UTC.",
         "That takes a moment.",
-        "• attempt 1, claude-1: the model's provider is limiting requests after 60 s, "
+        "• attempt 1, claude-1: the model's provider is limiting requests, in 60 s; "
         "60 s ago (22:14 UTC)",
         "• attempt 1, claude-1: at work for 0 s",
     ]

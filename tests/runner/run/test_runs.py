@@ -84,7 +84,7 @@ async def test_an_agent_that_changes_nothing_fails_with_a_reason(scene: Scene) -
 
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.NO_CHANGES
-    assert "say in the issue" in failure.detail
+    assert failure.detail == "the branch does not differ from its base"
     assert await scene.pulls() == []
 
 
