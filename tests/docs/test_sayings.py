@@ -14,11 +14,18 @@ from fleetbot_devkit.docs import ROOT
 from tests.docs.blocks import name
 
 HOWTO = ROOT / "docs" / "howto"
-PAGES = [HOWTO / "operate.md", HOWTO / "when-something-is-stuck.md", HOWTO / "blockers.md"]
+NAMES = (
+    "operate",
+    "when-something-is-stuck",
+    "blockers",
+    "after-the-pull-request",
+    "back-up-and-restore",
+)
+PAGES = [HOWTO / f"{its}.md" for its in NAMES]
 _SAYS = ("it says", "the room says", "`reason`")  # how the columns of such tables begin
 _QUOTED = re.compile(r"(?<![\w*])\*([^*]+)\*(?![\w*])")
 # What stands there for a name or a number, and where sentences are put together.
-_JOINT = re.compile(r"…|\bX\b|`[^`]*`|[\w./-]*#?\d+\w*|→|[,:]")
+_JOINT = re.compile(r"…|\bX\b|`[^`]*`|[\w./-]*#?\d+\w*|→|[,:]|\band\b")
 
 
 def _words(text: str) -> str:
