@@ -115,13 +115,14 @@ site: $(INSTALLED)
 # installation is taken up again.
 $(INSTALLED): pyproject.toml
 	@$(PYTHON_IS_THERE)
+	@echo 'Installing what fleetbot needs into $(VENV): this takes some minutes, once.'
 	@if command -v uv >/dev/null 2>&1; then \
-		set -ex; \
+		set -e; \
 		test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
 		uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
 		uv pip install --quiet --python $(BIN)/python $(SEALED) || $(UNSEALED); \
 	else \
-		set -ex; \
+		set -e; \
 		test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); \
 		$(BIN)/python -m pip install $(PIP_QUIETLY) --editable '.[dev]'; \
 		$(BIN)/python -m pip install $(PIP_QUIETLY) $(SEALED) || $(UNSEALED); \

@@ -148,7 +148,7 @@ def rebuild(where: Where, database: str, archive: Path | None) -> None:
 
     events, spared = done(made())
     kept = f" Those of {count(spared, 'task')} in the archive stay as they are." if spared else ""
-    click.echo(f"The read models are made anew from {events} events.{kept}")
+    click.echo(f"The read models are made anew from {count(events, 'event')}.{kept}")
 
 
 @db.command("archive")
@@ -200,8 +200,9 @@ def backup(where: Where, database: str, file: Path) -> None:
     from fleetbot.store.backup import back_up
 
     made = done(back_up(where(database), file, Progress()))
+    events = count(made.head.seq, "event")
     click.echo(
-        f"{file}: {made.head.seq} events up to {moment(made.last_at)}, {size_of(made.size)}."
+        f"{file}: {events} up to {moment(made.last_at)}, {size_of(made.size)}."
         f" The head of its journal: {made.head}"
     )
     if made.archived_to:
@@ -229,7 +230,8 @@ def restore(where: Where, file: Path, database: str, replace: bool) -> None:
 
 
 def _restored(done: Restored, place: Place) -> str:
-    lines = [f"{place} holds {done.head.seq} events up to {moment(done.last_at)}, and is whole."]
+    events = count(done.head.seq, "event")
+    lines = [f"{place} holds {events} up to {moment(done.last_at)}, and is whole."]
     if done.rebuilt:
         lines.append("Its read models were damaged, and are made anew from the journal.")
     if done.aside:
@@ -260,7 +262,7 @@ def copy(where: Where, source: str, target: str) -> None:
                 return await copy_all(its, theirs, Progress())
 
     head = done(copied())
-    click.echo(f"{new} holds all that {old} does: {head.seq} events, and is whole.")
+    click.echo(f"{new} holds all that {old} does: {count(head.seq, 'event')}, and is whole.")
     click.echo(f"The head of its journal: {head}")
 
 

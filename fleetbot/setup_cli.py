@@ -70,7 +70,7 @@ _WAYS_IN = (
     "--secrets",
     "folder_of_secrets",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A folder with a file for each secret; see below.",
+    help="A folder with a file for each secret; see above.",
 )
 @click.option(
     "--state",

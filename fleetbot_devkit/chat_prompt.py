@@ -19,6 +19,38 @@ HELP = """
 Without a number it is the newest message that it fits; anything else is said in the room."""
 
 
+class Shown:
+    """The messages that were shown, each by its number, and which of them wait for an answer."""
+
+    def __init__(self) -> None:
+        self._messages: list[RoomEvent] = []
+        self._asking: set[str] = set()
+
+    def note(self, event: RoomEvent) -> int:
+        """The number of a message; an edit has that of what it changes."""
+        if event.replaces:
+            self._asking.discard(event.replaces)  # what was asked is edited once it is decided
+        for number, shown in enumerate(self._messages, 1):
+            if event.replaces == shown.event_id:
+                return number
+        self._messages.append(event)
+        return len(self._messages)
+
+    def note_button(self, message: str, emoji: str) -> None:
+        """What waits for an answer has a button for a no."""
+        if emoji.startswith("❌"):
+            self._asking.add(message)
+
+    def meant(self, rest: str, *, in_thread: bool) -> tuple[RoomEvent | None, str]:
+        """The message that is spoken of, and what is said of it."""
+        number, _, words = rest.partition(" ")
+        if number.isdecimal() and words and int(number) in range(1, len(self._messages) + 1):
+            return self._messages[int(number) - 1], words
+        fitting = [event for event in self._messages if bool(event.thread) is in_thread]
+        asking = [event for event in fitting if event.event_id in self._asking] or fitting
+        return (asking[-1] if asking and rest else None), rest
+
+
 class ChatPrompt:
     """Reads lines from the terminal. What is shown has a number, by which it is reacted and replied
     to."""
@@ -26,7 +58,7 @@ class ChatPrompt:
     def __init__(self, world: World) -> None:
         self._world = world
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
-        self._shown: list[RoomEvent] = []
+        self._shown = Shown()
 
     async def run(self) -> None:
         """Until end of input."""
@@ -49,7 +81,7 @@ class ChatPrompt:
     async def _say(self, text: str) -> None:
         word, _, rest = text.partition(" ")
         world, alice, room = self._world, self._world.alice, self._world.room
-        target, words = self._meant(word, rest.strip())
+        target, words = self._shown.meant(rest.strip(), in_thread=word == "/thread")
         match word, target:
             case "/issue", _:
                 number = await world.open_issue(rest)
@@ -64,15 +96,6 @@ class ChatPrompt:
                 click.echo(HELP)
             case _:
                 await alice.send(room, text)
-
-    def _meant(self, word: str, rest: str) -> tuple[RoomEvent | None, str]:
-        """The message that is spoken of, and what is said of it."""
-        number, _, words = rest.partition(" ")
-        if number.isdecimal() and words and int(number) in range(1, len(self._shown) + 1):
-            return self._shown[int(number) - 1], words
-        fitting = [event for event in self._shown if bool(event.thread) is (word == "/thread")]
-        asked = [event for event in fitting if event.text.startswith(("🔐", "❓"))] or fitting
-        return (asked[-1] if asked and rest else None), rest
 
     async def _show(self) -> None:
         """Everything that the others say from now on."""
@@ -95,20 +118,13 @@ class ChatPrompt:
     def _print(self, event: RoomEvent) -> None:
         name = event.sender.split(":")[0].lstrip("@").rsplit("-", 1)[0]
         if event.reaction:
+            self._shown.note_button(*event.reaction)
             click.echo(click.style(f"      {name} {event.reaction[1]}", dim=True))
             return
         mark = " (thread)" if event.thread else " (edit)" if event.replaces else ""
-        number = click.style(f"{self._number(event):>4} ", dim=True)
+        number = click.style(f"{self._shown.note(event):>4} ", dim=True)
         head = click.style(f"{name}{mark}", fg="magenta", bold=True)
         first, *others = event.text.splitlines() or [""]
         click.echo(f"{number} {head}  {first}")
         for line in others:
             click.echo(f"      {line}")
-
-    def _number(self, event: RoomEvent) -> int:
-        """An edit has the number of what it changes."""
-        for number, shown in enumerate(self._shown, 1):
-            if event.replaces == shown.event_id:
-                return number
-        self._shown.append(event)
-        return len(self._shown)

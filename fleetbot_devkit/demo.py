@@ -97,7 +97,12 @@ async def _demo(name: str, once: bool) -> int:
             return MISSING
         for line in agent.notice:
             click.echo(click.style(line, fg="yellow"))
-        tell(Step("start", "Synapse, maubot with the plugin, a forge; all on 127.0.0.1"))
+        tell(
+            Step(
+                "start",
+                "Synapse, maubot with the plugin, a small forge: some seconds, all on 127.0.0.1",
+            )
+        )
         async with World.start(Path(folder)) as world:
             try:
                 await _tell_story(world, agent, tell)

@@ -54,6 +54,14 @@ _JOURNAL = {
     "task.agent_lost": "agent lost",
     "task.cancelled": "cancelled",
 }
+# What the room shows anyway, or is told by a step of its own.
+_SEEN_ELSEWHERE = {
+    "run.asked",
+    "run.answered",
+    "run.messaged",
+    "run.message_taken",
+    "pull.seen",
+}
 
 
 class StoryFailed(Exception):
@@ -148,6 +156,8 @@ class Story:
         steps = []
         for line in answer["events"]:
             self._last_seq = line["seq"]
+            if line["type"] in _SEEN_ELSEWHERE:
+                continue
             steps.append(Step(_JOURNAL.get(line["type"], line["type"]), _line_text(line)))
         return steps
 

@@ -101,7 +101,8 @@ class Services:
 
 def chat_of(services: Services) -> Chat:
     fleet, store = services.fleet, services.fleet.store
-    desk = Desk(fleet, services.tasks, services.references, per_task=services.thread_per_task)
+    trigger, per_task = services.trigger, services.thread_per_task
+    desk = Desk(fleet, services.tasks, services.references, trigger, per_task=per_task)
     admit = Rights(services.power_level).admit
     drafts = Drafts(desk, Wishes(fleet), admit, services.message, services.trigger)
     answering = Answering(desk, services.talks)

@@ -48,8 +48,16 @@ _REASONS = {
     RoundKind.CI: ReasonCode.CI_FAILED,
     RoundKind.CONFLICT: ReasonCode.CONFLICTS,
 }
-OF_ROUNDS = frozenset(_REASONS.values())
-"""What a round begins for: no attempt has come to nothing."""
+NO_FAILURE = frozenset(
+    {
+        *_REASONS.values(),
+        ReasonCode.RETRY_BY_USER,
+        ReasonCode.ISSUE_REOPENED,
+        ReasonCode.BLOCKED,
+        ReasonCode.BEHIND,
+    }
+)
+"""What a task is queued for though no attempt at it has come to nothing."""
 
 
 class Nothing(NamedTuple):

@@ -196,8 +196,12 @@ def _check(state: FleetState, task: Task, other: Task) -> None:
         says = "Only tasks of one repository are queued so; others by a dependency of the issue."
         raise Invalid(says, field="task")
     if task.state is not TaskState.CREATED:
-        says = f"{task.ref} is {STATE_WORDS[task.state]}: only what waits in the queue can wait "
-        raise Conflict(f"{says}behind another. One of the two will have to merge the other.")
+        says = (
+            f"{task.ref} is not in the queue but {STATE_WORDS[task.state]}: only what waits there "
+        )
+        at_work = task.state in (TaskState.ASSIGNED, TaskState.RUNNING)
+        merges = " One of the two will have to merge the other." if at_work else ""
+        raise Conflict(f"{says}can wait behind another.{merges}")
     if is_over(other):
         raise Conflict(f"{other.ref} is {STATE_WORDS[other.state]}: there is nothing to wait for.")
     if _waits_for(state, other, task):

@@ -88,7 +88,7 @@ def _people(its: Standing) -> Iterator[str]:
     if its.approved_by:
         yield f"approved by {_names(its.approved_by)}"
     if its.reports:
-        yield f"{_names(its.reports)} asks for changes, and may not write"
+        yield f"changes asked by {_names(its.reports)}, without write access"
 
 
 def _ci(its: Standing) -> Iterator[str]:

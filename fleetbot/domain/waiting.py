@@ -195,10 +195,10 @@ def _next(free: Sequence[str], since: int) -> Waiting:
     names = ", ".join(free[:5])
     return Waiting(
         WaitReason.NEXT,
-        f"{names} can take it at the next claim.",
+        f"{names} can take it any moment now.",
         since,
         None,
-        "Nothing. If it lasts, the runner does not claim: its log says why.",
+        "Nothing. If it lasts, the runner asks for no work: its log says why.",
         names,
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from fleetbot import wire
 from fleetbot.client.errors import CallError
 from fleetbot.domain.usage import Usage
+from fleetbot.domain.wording import count
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.failure import unexpected
 from fleetbot.runner.link import Link
@@ -150,7 +151,7 @@ class Claims:
         at_work = [run for run, worker in self._workers.items() if not worker.awaits_verdict]
         if at_work:
             if seconds:
-                self._say(f"draining: waiting up to {seconds:g} s for {len(at_work)} runs")
+                self._say(f"draining: waiting up to {seconds:g} s for {count(len(at_work), 'run')}")
             halted = asyncio.create_task(halt.wait())
             runs = asyncio.create_task(_ended(self._tasks.values()))
             await asyncio.wait({halted, runs}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

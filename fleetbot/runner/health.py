@@ -39,7 +39,7 @@ async def agent_lines(
     try:
         env = build_env(run="check", home=home, passed=agent.env, secrets=tuple(secrets))
     except EnvironmentRefused as problem:
-        return [HealthLine("environment", False, str(problem))]
+        return [HealthLine("environment", False, problem.detail, problem.remedy)]
     lines = [*await adapter.check(env, home), _prompt_line(agent)]
     if unset := [name for name in agent.env if name not in env]:
         detail = f"not set here, so not passed on: {', '.join(unset)}"

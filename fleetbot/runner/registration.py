@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fleetbot import wire
 from fleetbot.client.errors import Refused, Unauthorized
 from fleetbot.domain.machine import MachineFacts
+from fleetbot.domain.wording import count
 from fleetbot.runner import health
 from fleetbot.runner.config import AgentConfig
 from fleetbot.runner.link import Link, save_token
@@ -71,7 +72,7 @@ class Registration:
             link.token = answer.token
             save_token(self._machine.config.root.token(self._agent.name), answer.token)
         if not link.lease_seconds or answer.token:
-            self._say(f"registered, up to {self._agent.max_concurrency} runs at once")
+            self._say(f"registered, up to {count(self._agent.max_concurrency, 'run')} at once")
         link.lease_seconds = answer.lease_seconds
         link.wants_machine = answer.wants_machine
         link.wants_files = answer.wants_files
@@ -113,7 +114,11 @@ class Registration:
 
     def _say_changes(self, lines: list[HealthLine]) -> None:
         """Each ill once as it comes, and when it has gone."""
-        wrong = {line.name: f"{line.detail}; {line.remedy}" for line in lines if not line.ok}
+        wrong = {
+            line.name: "; ".join(filter(None, (line.detail, line.remedy)))
+            for line in lines
+            if not line.ok
+        }
         for name, said in wrong.items():
             if name not in self._said:
                 self._say(f"not well: {name}: {said}")

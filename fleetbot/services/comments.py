@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from fleetbot.domain.blockers import remarks
 from fleetbot.domain.evidence import sentences
-from fleetbot.domain.followup import OF_ROUNDS
+from fleetbot.domain.followup import NO_FAILURE
 from fleetbot.domain.model import (
     OPEN_STATES,
     Artifact,
@@ -134,14 +134,7 @@ def _waiting(task: Task) -> str:
 
 
 def _is_retry(task: Task) -> bool:
-    return task.reason not in (
-        None,
-        ReasonCode.RETRY_BY_USER,
-        ReasonCode.ISSUE_REOPENED,
-        ReasonCode.BLOCKED,
-        ReasonCode.BEHIND,
-        *OF_ROUNDS,
-    )
+    return task.reason is not None and task.reason not in NO_FAILURE
 
 
 def _explanation(task: Task, run: Run | None) -> Iterator[str]:

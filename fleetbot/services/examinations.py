@@ -54,7 +54,10 @@ class OfRepositories:
     async def _of(self, name: str) -> list[Finding]:
         facts = await self._survey.facts("", name)
         told = [finding for finding in check(facts) if finding.name in _OF_FORGEJO]
-        return [replace(one, name=f"{one.name} {facts.name}", remedy=_remedy(one)) for one in told]
+        return [
+            replace(one, name=f"{one.name} {facts.name}", remedy=_remedy(one, facts.name))
+            for one in told
+        ]
 
     async def webhooks(self) -> Sequence[Finding]:
         """Those that are silent though something happened are told of by health."""
@@ -153,7 +156,7 @@ class OfTheHost:
         return [Finding("versions", Mark.WELL, says)]
 
 
-def _remedy(finding: Finding) -> tuple[str, ...]:
+def _remedy(finding: Finding, repo: str) -> tuple[str, ...]:
     if finding.mark is Mark.WELL or finding.remedy:
         return finding.remedy
-    return ("`!fleet setup` in its room goes through it",)
+    return (f"`!fleet setup {repo}`, said in its room, does it with you",)

@@ -323,7 +323,7 @@ def _words(answer: MergeAnswer, bot: str) -> str:
             told = f": {says}" if says else ""
             return (
                 f"Forgejo does not let {quoted(bot)} merge into that branch{told}. Name it in the "
-                "branch's rule (settings, *Branches*, *Whitelist for merging*), or merge it there."
+                "branch's rule (settings, “Branches”, “Whitelist for merging”), or merge it there."
             )
 
 

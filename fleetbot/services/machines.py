@@ -14,6 +14,8 @@ from fleetbot.services.fleet import Fleet
 
 _MOST = 10  # machines, and agents that are named
 _UPGRADE = "docs/howto/upgrade-and-backup.md"
+_MAKE_ROOM = "Free some space there, or lower `workspace.max_gb`: docs/howto/add-a-runner.md"
+_SHUT_IN = "Set `sandbox`, or run it as a user of its own: docs/howto/sandboxing.md"
 
 
 class OfMachines:
@@ -71,23 +73,33 @@ class OfMachines:
 
 def _disk(name: str, facts: MachineFacts, agents: Sequence[Agent]) -> Iterator[Finding]:
     """Where a check has found it already, that is told with the agent."""
-    if facts.has_room or any(line.startswith("disk:") for its in agents for line in its.health):
+    if facts.has_room or any(_is_known(agent.health) for agent in agents):
         return
-    says = f"{disk(facts)}: it takes nothing"
-    remedy = "Free some space there, or lower `workspace.max_gb`: docs/howto/add-a-runner.md"
-    yield Finding(name, Mark.BAD, says, (remedy,))
+    yield Finding(name, Mark.BAD, f"{disk(facts)}: it takes nothing", (_MAKE_ROOM,))
+
+
+def _is_known(health: Sequence[str]) -> bool:
+    return any(line.startswith("disk:") for line in health)
 
 
 def _sandbox(name: str, facts: MachineFacts) -> Iterator[Finding]:
     if facts.is_open:
         says = "root and without a sandbox: its programs may read and change everything there"
-        remedy = "Set `sandbox`, or run it as a user of its own: docs/howto/sandboxing.md"
-        yield Finding(name, Mark.WARN, says, (remedy,))
+        yield Finding(name, Mark.WARN, says, (_SHUT_IN,))
+
+
+def remedies(facts: MachineFacts, health: Sequence[str]) -> Iterator[str]:
+    """What to do about a machine, beyond what its agent's own check says."""
+    if not facts.has_room and not _is_known(health):
+        yield _MAKE_ROOM
+    if facts.is_open:
+        yield _SHUT_IN
 
 
 def described(facts: MachineFacts) -> str:
     """`fleetbot 0.1.0, Python 3.11.9, git 2.43.0, Linux 6.1, bubblewrap, 12.3 GB free`."""
     sandbox = "no sandbox" if facts.sandbox == NO_SANDBOX else facts.sandbox
+    sandbox = f"{sandbox}, as root" if facts.is_open else sandbox
     versions = (("fleetbot", facts.fleetbot), ("Python", facts.python), ("git", facts.git))
     told = [f"{name} {version or 'not told'}" for name, version in versions]
     return ", ".join([*told, facts.system or "system not told", sandbox, disk(facts)])

@@ -242,7 +242,7 @@ def test_where_the_other_stands_is_said_once_it_is_known_again() -> None:
     [
         (one_running, cmd.QueueBehind(T2, T2), Invalid, "behind itself"),
         (one_running, cmd.QueueBehind(T2, T3), NotFound, "no task t3"),
-        (one_running, cmd.QueueBehind(T1, T2), Conflict, "only what waits in the queue"),
+        (one_running, cmd.QueueBehind(T1, T2), Conflict, "only what waits there"),
         (lambda: one_running().given(cmd.CancelTask(T1)), BEHIND, Conflict, "nothing to wait for"),
         (lambda: a.running().given(a_task(T2, repo="team/shop")), BEHIND, Invalid, "one repo"),
         (

@@ -282,7 +282,7 @@ def test_how_many_are_before_it() -> None:
     assert its.text.endswith("1 task is before it.")
     first = waiting_in_turn(world.state, world.task(T2), world.now, world.policy)
     assert first is not None
-    assert first.text == "claude-1 can take it at the next claim."
+    assert first.text == "claude-1 can take it any moment now."
 
 
 # flags

@@ -158,8 +158,8 @@ def test_two_agents_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "two agents are named 'worker-1'" in refusal(tmp_path, SMALL + agent)
 
 
-def test_a_missing_file_points_to_the_example(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config\.example\.toml"):
+def test_a_missing_file_is_to_be_named_or_made_as_a_page_shows(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"name it with -c, or make one: docs/howto/add-a-runner"):
         load(tmp_path / "gone.toml", {})
 
 

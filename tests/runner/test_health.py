@@ -60,6 +60,21 @@ async def test_that_threads_can_be_answered_is_tried_in_the_agents_sandbox(scene
     assert "fleetbot reply" in line.detail
 
 
+async def test_a_variable_with_a_secret_of_the_runner_is_named_with_what_to_do(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINE", f"https://bot:{scene.fleet}@forge.example")
+
+    found = await findings(scene.config_file("true", agent='env = ["MINE"]'))
+
+    assert found["worker-1 environment"] == HealthLine(
+        "environment",
+        False,
+        "MINE would hand one of the runner's own secrets to the agent",
+        "remove it from the agent's env settings",
+    )
+
+
 async def test_a_forge_token_that_is_wrong_or_anothers_is_found(scene: Scene) -> None:
     config = scene.config_file("true")
     assert "401" in bad(await findings(edited(config, scene.fleet, "0" * 40)))["runner forge"]

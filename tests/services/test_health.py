@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fleetbot.services.outbox import Courier, RetryLater, Sender
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Due
+from fleetbot_devkit.docs import ROOT
 from tests.services.stage import BOT, REPO, TEST, Stage
 
 LOG = logging.getLogger("health")
@@ -64,6 +66,15 @@ async def test_all_is_well_when_forgejo_answers(
 
     assert await checks(stage, probe) == {}
     assert caplog.messages == ["Forgejo answers; the bot is fleetbot there"]
+
+
+async def test_the_operations_manual_leads_on_from_each_check(stage: Stage) -> None:
+    health = await report_of(stage, probe_of(stage)).check()
+
+    manual = (ROOT / "docs" / "howto" / "operate.md").read_text("utf-8")
+    table = manual.partition("## First look")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `degraded`: (.*?) \|", table, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(health.checks)
 
 
 async def test_forgejo_that_is_away_is_asked_again_soon_and_reported_once(

@@ -24,11 +24,19 @@ from fleetbot.store.records import Anchor, Arrival, Posted, PostKind
 
 
 class Desk:
-    """`per_task`: each task has a thread of its own, rather than each agent."""
+    """`trigger`: the label that gives an issue to the fleet. `per_task`: each task has a thread of
+    its own, rather than each agent."""
 
     def __init__(
-        self, fleet: Fleet, tasks: Tasks, references: References, *, per_task: bool = False
+        self,
+        fleet: Fleet,
+        tasks: Tasks,
+        references: References,
+        trigger: str,
+        *,
+        per_task: bool = False,
     ) -> None:
+        self._trigger = trigger
         self.fleet = fleet
         self.tasks = tasks
         self._per_task = per_task
@@ -44,7 +52,7 @@ class Desk:
         task = await self.task_of(repo, number)
         if task is None:
             raise NotFound(
-                f"{repo}#{number} is not a task yet: give it the trigger label, or say"
+                f"{repo}#{number} is not a task yet: give it the label {self._trigger}, or say"
                 f" !fleet assign <agent> {repo}#{number}.",
                 field="issue",
             )

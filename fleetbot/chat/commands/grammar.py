@@ -251,10 +251,12 @@ def _take_all(parameters: tuple[Parameter, ...], words: list[str], values: dict[
         if parameter.kind not in _KNOWN_BY_LOOKS and left:
             values[parameter.name] = _value(parameter, left.pop(0))
     if left:
-        raise _Wrong(_surplus(parameters, left[0]))
+        raise _Wrong(_surplus(parameters, left[0], values))
 
 
-def _surplus(parameters: tuple[Parameter, ...], word: str) -> str:
+def _surplus(parameters: tuple[Parameter, ...], word: str, values: Mapping[str, Any]) -> str:
+    if any(p.kind is Kind.PRIORITY and p.name not in values for p in parameters):
+        return f"There is no priority {word!r}: it is low, normal, high or urgent."
     if not parameters:
         return "It takes nothing more."
     if any(p.kind is Kind.ISSUE for p in parameters) and _looks_like(Kind.ISSUE, word):
@@ -268,7 +270,7 @@ def _complete(usage: Usage, values: Mapping[str, Any]) -> None:
     """What is missing is asked for; an issue may be the one that the message replies to."""
     for parameter in usage.parameters:
         if parameter.needed and parameter.kind is not Kind.ISSUE and parameter.name not in values:
-            raise _Wrong(f"Which {parameter.shown}?")
+            raise _Wrong(parameter.question or f"Which {parameter.shown}?")
 
 
 _KNOWN_BY_LOOKS = (Kind.ISSUE, Kind.STATE, Kind.PRIORITY, Kind.REPO)

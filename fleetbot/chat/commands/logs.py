@@ -62,7 +62,7 @@ class Logs:
         files = await asyncio.to_thread(_files, _name(task, number), lines, await self._most())
         told = [
             headline,
-            say(_whose(run, number, runs, self._fleet.clock()), f": {count(len(lines), 'line')}"),
+            say(_whose(run, number, runs, self._fleet.clock()), f" · {count(len(lines), 'line')}"),
             _too_large(files),
             _others(task, number, runs),
         ]
@@ -111,7 +111,7 @@ def _whose(run: Run, number: int, runs: int, now: int) -> Rich:
     if not run.ended_at:
         return say(which, bold(run.agent), ", which is at it")
     how = reason_text(run.reason) or "verified"
-    return say(which, bold(run.agent), ", ended ", moment(run.ended_at, now), f" ({how})")
+    return say(which, bold(run.agent), ", ended ", moment(run.ended_at, now), f": {how}")
 
 
 def _nothing(run: Run) -> str:

@@ -24,12 +24,14 @@ class Kind(StrEnum):
 
 
 class Parameter(NamedTuple):
-    """`name` is the field of the command; one that is not `needed` may be left out."""
+    """`name` is the field of the command; one that is not `needed` may be left out, another is
+    asked for, by its own `question` if it has one."""
 
     name: str
     kind: Kind
     shown: str
     needed: bool = True
+    question: str = ""
 
 
 CHANGES = 50  # the level of moderators in a room that nobody has configured
@@ -167,7 +169,15 @@ COMMANDS: Mapping[str, Usage] = {
     ),
     "queue": Usage(
         "have it wait until the work of another is merged or closed, or no longer: `now`",
-        (_ISSUE, Parameter("place", Kind.TEXT, "after issue, or now")),
+        (
+            _ISSUE,
+            Parameter(
+                "place",
+                Kind.TEXT,
+                "after issue, or now",
+                question="Behind which issue, or is it to wait no longer?",
+            ),
+        ),
         level=CHANGES,
         example="queue #12 after #7",
         changes=True,

@@ -139,7 +139,7 @@ def _run_line(its: Task, run: Run, now: int) -> Rich:
     if not run.ended_at:
         return say(who, f" for {span(now - (run.started_at or run.assigned_at))}")
     took = duration(run)
-    return say(who, f" after {took}, " if took else ", ", moment(run.ended_at, now))
+    return say(who, f", in {took}; " if took else "; ", moment(run.ended_at, now))
 
 
 def moved(emoji: str, its: Task, says: str, *further: Part) -> Rich:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fleetbot.chat.words import request
 from fleetbot.chat.words.emoji import NO, NUMBERS, YES
-from fleetbot.chat.words.notices import NOBODY
+from fleetbot.chat.words.notices import NOBODY, to_do
 from fleetbot.chat.words.post import About, File, Post
 from fleetbot.chat.words.rich import (
     HEAVIEST,
@@ -61,7 +61,7 @@ def waiting(asked: Asked, now: int, who: Rich = NOBODY) -> Post:
         *_what(asked, whole=whole),
         _extent(asked, whole=whole),
         _deadline(asked, now),
-        say("🙋 ", who, *_how(asked, whole=whole)),
+        to_do(who, *_how(asked, whole=whole)),
     )
     buttons, files = _buttons(asked, whole=whole), _files(asked, whole=whole)
     return Post(body, True, about(asked), buttons, files, whole)

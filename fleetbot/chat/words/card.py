@@ -30,7 +30,7 @@ from fleetbot.chat.words.wording import (
     named,
     pull_link,
 )
-from fleetbot.domain.followup import OF_ROUNDS
+from fleetbot.domain.followup import NO_FAILURE
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.standing import in_round, lines
 from fleetbot.domain.state import FleetState
@@ -143,7 +143,7 @@ def _verdict(task: Task, filed: FiledReceipt, when: _When) -> Part:
 def _ended(task: Task) -> Iterator[Part]:
     if task.state is TaskState.CANCELLED:
         yield f"{reason_text(task.reason) or 'by a person'}, {dated(task.entered_at)}"
-    elif task.state is TaskState.CREATED and task.runs and task.reason not in (None, *OF_ROUNDS):
+    elif task.state is TaskState.CREATED and task.runs and task.reason not in (None, *NO_FAILURE):
         yield say("Last attempt: ", reason_text(task.reason), ".")
         if task.detail:
             yield quote(task.detail, limit=200, lines=2)

@@ -33,9 +33,16 @@ def _told(finding: Finding) -> Rich:
 
 
 def _fold(well: Sequence[Finding]) -> str:
-    named = [
-        setup.spoken(one.name) + (f" ({one.says})" if one.says != "ok" else "") for one in well
-    ]
+    """What is said of the fleet as a whole; of repositories and machines what was looked at."""
+    named: list[str] = []
+    looked: dict[str, list[str]] = {}
+    for one in well:
+        what, _, whose = one.name.partition(" ")
+        if whose:
+            looked.setdefault(whose, []).append(setup.spoken(what))
+        else:
+            named.append(setup.spoken(what) + (f" ({one.says})" if one.says != "ok" else ""))
+    named += [f"{whose} ({', '.join(whats)})" for whose, whats in looked.items()]
     verb = "is" if len(well) == 1 else "are"
     return f"{count(len(well), 'check')} {verb} well: {', '.join(named)}"
 

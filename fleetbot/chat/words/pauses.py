@@ -107,6 +107,11 @@ def revoked(agent: str, changed: bool, back: Sequence[Part]) -> Rich:
         "It was at nothing." if not back else "What it was at goes back to the queue:",
         bullets(back[:_SHOWN]),
         left_out(len(back) - _SHOWN, "task"),
+        say(
+            "A runner with a token of ",
+            code("auth.enrolment_tokens"),
+            " has it back within seconds: to keep it out, take that one away, too.",
+        ),
         undo(NoticeKind.AGENT_REVOKED, agent),
     )
 

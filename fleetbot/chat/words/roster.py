@@ -28,7 +28,7 @@ from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import SIGNS, WaitReason
 from fleetbot.domain.wording import count, span
-from fleetbot.services.machines import described
+from fleetbot.services.machines import described, remedies
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
 
@@ -67,6 +67,8 @@ def _machine(facts: MachineFacts | None, agent: Agent) -> Iterator[Part]:
         return
     lamp = "🖥️" if facts.has_room and not facts.is_open else "⚠️"
     yield one_line(f"{lamp} {agent.host or 'Its machine'}: {described(facts)}", 400)
+    for remedy in remedies(facts, agent.health):
+        yield say("👉 ", prose(remedy))
 
 
 def in_short(state: FleetState, hears: Hears, now: int) -> list[Part | None]:
@@ -140,7 +142,7 @@ def _standing(state: FleetState, agent: Agent, now: int) -> Part:
         case WaitReason.AGENT_OFFLINE:
             return " is offline"
         case WaitReason.AGENT_UNWELL:
-            because = f" is unwell: {reason_text(agent.unwell)}, and takes nothing new since "
+            because = f" is unwell and takes nothing new: {reason_text(agent.unwell)}, found "
             return say(because, moment(agent.unwell_since, now))
         case WaitReason.AGENT_RESTS:
             why = reason_text(agent.parked_for or ReasonCode.USAGE_LIMIT)

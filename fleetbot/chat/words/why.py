@@ -61,9 +61,13 @@ def told(its: Waiting, now: int) -> list[Part]:
 
 
 def _times(its: Waiting, now: int) -> str:
-    """`For 5 min so far. It ends by itself in 2 h, at 14:00 UTC.`"""
-    so_far = f"For {span(now - its.since)} so far." if now - its.since >= 1000 else "Just now."
-    return f"{so_far} It ends by itself {until(its.until, now)}." if its.until else so_far
+    """`For 5 min so far. The wait is over at the latest in 2 h, at 14:00 UTC.`"""
+    so_far = (
+        f"For {span(now - its.since)} so far." if now - its.since >= 1000 else "Since just now."
+    )
+    if not its.until:
+        return so_far
+    return f"{so_far} The wait is over at the latest {until(its.until, now)}."
 
 
 def _running(state: FleetState, run: Run, now: int) -> list[Part]:
@@ -82,8 +86,8 @@ def _ended(task: Task, now: int) -> Explained:
     if task.detail:
         says.append(quote(task.detail))
     helps = advice(task.reason) if task.reason else ""
-    moves: list[Part] = [italic(prose(helps))] if helps else []
-    return Explained(says, [*moves, say("🙋 To try again: ", code(f"!fleet retry {task.ref}"))])
+    again = say("To try again: ", code(f"!fleet retry {task.ref}"), ".")
+    return Explained(says, [say(italic(prose(f"{helps} ")), again) if helps else again])
 
 
 def paused(state: FleetState, hears: Callable[[str], bool], now: int) -> Iterator[Rich]:

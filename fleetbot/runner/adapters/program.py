@@ -38,7 +38,7 @@ class Supported(msgspec.Struct, frozen=True):
     end: Version
 
     def __str__(self) -> str:
-        return f"from {_dotted(self.first)} on, tested before {_dotted(self.end)}"
+        return f"from {_dotted(self.first)} on; {_dotted(self.end)} and newer were not tried"
 
 
 class Program:

@@ -81,4 +81,4 @@ def decode(text: str) -> ConfigFile:
 def _way_out(problem: OSError) -> str:
     if isinstance(problem, PermissionError):
         return "give it and its tokens to the user that runs the runner (chown -R), or be that user"
-    return "copy config.example.toml and edit it"
+    return "name it with -c, or make one: docs/howto/add-a-runner.md shows a short one"

@@ -146,14 +146,12 @@ class Handover:
         if merged := await self._merged(work):
             raise RunFailed(
                 ReasonCode.NO_CHANGES,
-                f"pull request #{merged.number} was merged, and the agent added nothing to it; "
-                "say in the issue what else should change, then retry",
+                f"pull request #{merged.number} was merged, and the agent added nothing to it",
             )
         if not work.files:
             raise RunFailed(
                 ReasonCode.NO_CHANGES,
-                "the agent ended and the branch does not differ from its base; "
-                "say in the issue what should change, then retry",
+                "the branch does not differ from its base",
             )
         if work.head == self._tree.start.remote and not await work.has_ours():
             raise RunFailed(

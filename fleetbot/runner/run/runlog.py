@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fleetbot.client.errors import Refused
+from fleetbot.domain.wording import count
 from fleetbot.runner.link import Link
 from fleetbot.runner.run.spool import LogFile
 from fleetbot.wire import LineKind, LogLine, LogRequest
@@ -70,7 +71,7 @@ class RunLog:
         """A line; where the disk has no room it is left out, and counted in the next that fits."""
         text = self._mask(text)
         if self._left_out:
-            text = f"[{self._left_out} lines left out: the disk was full]\n{text}"
+            text = f"[{count(self._left_out, 'line')} left out: the disk was full]\n{text}"
         for start in range(0, max(1, len(text)), _LINE_LIMIT):
             self._append(text[start : start + _LINE_LIMIT], kind)
         self._news.set()

@@ -94,7 +94,7 @@ class Worker:
 
     def cancel(self, reason: str) -> None:
         """The orchestrator takes the run away. While it is being settled, the answer says so."""
-        self._end_steps(reason, f"cancelled: {_why_taken(reason)}")
+        self._end_steps(reason, f"told to stop: {_why_taken(reason)}")
 
     def _end_steps(self, reason: str, said: str) -> None:
         if self._cancelled is None and self._steps is not None and not self._settling:

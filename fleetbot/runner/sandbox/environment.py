@@ -16,6 +16,11 @@ MARKER = "FLEETBOT_RUN"
 class EnvironmentRefused(ValueError):
     """A variable that must not reach an agent program was asked for."""
 
+    def __init__(self, name: str) -> None:
+        self.detail = f"{name} would hand one of the runner's own secrets to the agent"
+        self.remedy = "remove it from the agent's env settings"
+        super().__init__(f"environment: {self.detail}; {self.remedy}")
+
 
 def build_env(
     *,
@@ -47,10 +52,7 @@ def build_env(
     env[MARKER] = run
     for name, value in env.items():
         if any(secret and secret in value for secret in secrets):
-            raise EnvironmentRefused(
-                f"environment: {name} would hand one of the runner's own secrets to the agent; "
-                f"remove it from the agent's env settings"
-            )
+            raise EnvironmentRefused(name)
     return env
 
 

@@ -103,7 +103,7 @@ def _lacking(facts: Facts) -> list[str]:
 
 def _invite(facts: Facts) -> str:
     page = f"{facts.site}/{facts.name}/settings/collaboration"
-    return f"Add `{facts.bot}` as a collaborator with *Write*: {page}"
+    return f"Add `{facts.bot}` as a collaborator with “Write”: {page}"
 
 
 def _new_token(facts: Facts) -> str:
@@ -221,7 +221,7 @@ def _by_hand(facts: Facts) -> Iterator[str]:
     yield "Secret: `forge.webhook_secret` of the plugin's settings; it is not said in a room"
     yield "Trigger: custom events: push, all of issues, of pull requests and of action runs"
     yield f"Or make `{facts.bot}` an administrator there, and I do it"
-    yield "Then press *Test delivery* on its page, and say `!fleet setup again`"
+    yield "Then press “Test delivery” on its page, and say `!fleet setup again`"
 
 
 # the branch
@@ -258,7 +258,7 @@ def _receipt(facts: Facts) -> Finding:
         )
         return Finding(Step.RECEIPT, Mark.WARN, says, offer=offer)
     page = f"{_page(facts)}/settings/branches"
-    remedy = f"Where only agents' work is merged: *Enable status check*, `{OWN_CONTEXT}`: {page}"
+    remedy = f"Where only agents' work is merged: “Enable status check”, `{OWN_CONTEXT}`: {page}"
     return Finding(Step.RECEIPT, Mark.WARN, says, (remedy,))
 
 

@@ -132,11 +132,11 @@ async def test_the_card_tells_how_often_it_was_tried(room: Coordination) -> None
 
 async def test_a_wait_that_changes_by_itself_is_shown(room: Coordination) -> None:
     await room.when(a_task(), an_agent())
-    assert any("can take it at the next claim" in line for line in room.card().lines)
+    assert any("can take it any moment now" in line for line in room.card().lines)
     await room.when(cmd.DeregisterAgent(A1))
     await room.cards.look()
     await room.later(5)
-    assert not any("can take it at the next claim" in line for line in room.card().lines)
+    assert not any("can take it any moment now" in line for line in room.card().lines)
 
 
 async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
@@ -165,7 +165,7 @@ async def test_a_wait_that_changes_while_we_are_away_is_shown_when_we_are_back(
     await room.restart()
     await room.cards.look()
     await room.later(5)
-    assert not any("can take it at the next claim" in line for line in room.card().lines)
+    assert not any("can take it any moment now" in line for line in room.card().lines)
     assert room.card().edits == 1
 
 
@@ -268,7 +268,7 @@ async def test_of_all_that_changes_while_messages_are_refused_the_last_state_is_
     assert room.server.sent == sent, "nothing may go yet"
     for _ in range(30):
         await room.later(5)
-    assert f"{A2} can take it at the next claim" in room.card().lines[-1]
+    assert f"{A2} can take it any moment now" in room.card().lines[-1]
     assert room.card().edits == 1
 
 
@@ -297,7 +297,7 @@ async def test_the_last_states_of_many_tasks_arrive_where_few_messages_may_go(
         await room.later(5)
     assert room.server.sent - sent <= 12
     for number in range(1, 9):
-        assert f"{A2} can take it at the next claim" in room.card(number).lines[-1]
+        assert f"{A2} can take it any moment now" in room.card(number).lines[-1]
 
 
 async def test_a_card_that_moves_waits_for_its_rest_where_messages_are_few(
@@ -354,7 +354,7 @@ async def test_a_card_whose_edit_arrived_though_nobody_said_so_is_not_taken_for_
     room.server.loses_answers = False
     await room.when(cmd.AssignTask(T1, A1))
     await room.later(3600)
-    assert f"{A1} can take it at the next claim" in room.card().lines[-1]
+    assert f"{A1} can take it any moment now" in room.card().lines[-1]
 
 
 async def test_an_edit_that_is_tried_again_says_what_is_true_by_then(room: Coordination) -> None:
@@ -364,7 +364,7 @@ async def test_an_edit_that_is_tried_again_says_what_is_true_by_then(room: Coord
     room.server.loses_answers = False
     await room.given(cmd.DeregisterAgent(A2))
     await room.later(3600)
-    assert not any("can take it at the next claim" in line for line in room.card().lines)
+    assert not any("can take it any moment now" in line for line in room.card().lines)
 
 
 async def too_much() -> str:

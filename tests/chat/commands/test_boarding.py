@@ -40,7 +40,7 @@ class Room:
         self.why = ""
         self.admitted: list[str] = []
         widgets = Widgets(self.set_state, self.power, BOT, "https://fleet.example/plugin")
-        desk = Desk(stage.fleet, stage.tasks, stage.references)
+        desk = Desk(stage.fleet, stage.tasks, stage.references, stage.labels.trigger)
         self.boarding = Boarding(
             desk, stage.passes, widgets, self.tell, self.admit, is_framed=is_framed
         )

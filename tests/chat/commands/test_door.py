@@ -140,9 +140,9 @@ async def test_a_person_cancels_and_retries(talk: Talk) -> None:
     assert said is not None
     assert said.splitlines()[1:] == [
         "is tried again.",
-        "claude-1 can take it at the next claim.",
-        "Just now.",
-        "Nothing. If it lasts, the runner does not claim: its log says why.",
+        "claude-1 can take it any moment now.",
+        "Since just now.",
+        "Nothing. If it lasts, the runner asks for no work: its log says why.",
     ]
     assert (await talk.journal())[1:] == [
         ("task.cancelled", f"matrix:{MOD}"),
@@ -229,7 +229,7 @@ async def test_the_same_message_is_obeyed_once_and_told_how_it_is_now(talk: Talk
     assert said.splitlines()[:3] == [
         "⏳ ann/app#1 Add a <greeting>",
         "waiting",
-        "claude-1 can take it at the next claim.",
+        "claude-1 can take it any moment now.",
     ]
     assert await talk.state() is TaskState.CREATED
 
@@ -251,7 +251,7 @@ async def test_commands_are_obeyed_in_the_order_of_the_room(talk: Talk) -> None:
         ("/assign claude-1 #9", "⚠️ There is no issue ann/app#9."),
         (
             "/retry #9",
-            "⚠️ ann/app#9 is not a task yet: give it the trigger label,"
+            "⚠️ ann/app#9 is not a task yet: give it the label fleet,"
             " or say !fleet assign <agent> ann/app#9.",
         ),
         (

@@ -44,8 +44,8 @@ class Alone:
         self.names: list[str] = []
         self.why = ""
         self.waits = self.is_killed = False
-        desk = Desk(stage.fleet, stage.tasks, stage.references)
-        self.enrolling = Enrolling(desk, stage.enrolments, self.tell, "https://fleet.example")
+        self.desk = Desk(stage.fleet, stage.tasks, stage.references, stage.labels.trigger)
+        self.enrolling = Enrolling(self.desk, stage.enrolments, self.tell, "https://fleet.example")
 
     async def tell(self, user: str, words: Rich, named: str, begun: Begun) -> Told:
         await begun("!alone:hs")
@@ -120,9 +120,7 @@ async def test_where_it_cannot_be_told_there_is_no_token(alone: Alone) -> None:
 
     (made,) = await alone.stage.store.enrolments_of(NEW)
     assert "has expired" in why_over(made, alone.stage.clock.now)
-    assert not await Desk(alone.stage.fleet, alone.stage.tasks, alone.stage.references).is_done(
-        said()
-    )
+    assert not await alone.desk.is_done(said())
 
 
 async def test_the_same_message_sends_one_token(alone: Alone) -> None:
@@ -226,6 +224,8 @@ async def test_an_agent_is_revoked_and_what_it_was_at_goes_back(alone: Alone) ->
         "🔑 claude-1 has lost its token. Nobody speaks for it any more.\n"
         "What it was at goes back to the queue:\n"
         "• ann/app#1 Add a greeting\n"
+        "A runner with a token of auth.enrolment_tokens has it back within seconds: to keep it "
+        "out, take that one away, too.\n"
         "Anew: !fleet enrol claude-1"
     )
     assert stage.fleet.state.agents[CLAUDE].revoked

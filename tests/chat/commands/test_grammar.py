@@ -172,6 +172,25 @@ def test_too_little_or_too_much_is_told(body: str, command: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("!fleet assign", "Which agent?"),
+        ("!fleet queue #1", "Behind which issue, or is it to wait no longer?"),
+        (
+            "!fleet priority #1 soon",
+            "There is no priority 'soon': it is low, normal, high or urgent",
+        ),
+        ("!fleet priority #1 high soon", "I do not know what to do with 'soon'."),
+    ],
+)
+def test_what_is_missing_or_unknown_is_said_as_a_person_would(body: str, problem: str) -> None:
+    said = parse(body)
+
+    assert isinstance(said, p.Misused)
+    assert said.problem.startswith(problem)
+
+
+@pytest.mark.parametrize(
     ("body", "command"),
     [
         ("!fleet tasks", s.ListTasks(OPEN_STATES)),

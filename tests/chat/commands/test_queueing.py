@@ -62,8 +62,21 @@ async def test_it_goes_on_at_a_persons_word(chat: Dialogue) -> None:
 async def test_what_has_begun_is_not_interrupted_and_it_says_so(chat: Dialogue) -> None:
     await given_one_at_work(chat)
     await chat.says("mod", "!fleet queue #1 after #2")
-    chat.answers("⚠️ ann/app#1 is running: only what waits in the queue can wait behind another.…")
+    chat.answers(
+        "⚠️ ann/app#1 is not in the queue but running: only what waits there can wait behind "
+        "another. One of the two will have to merge the other."
+    )
     assert (await chat.stage.task(1)).state is TaskState.RUNNING
+
+
+async def test_of_what_has_ended_nobody_will_have_to_merge_anything(chat: Dialogue) -> None:
+    await given_one_at_work(chat)
+    await chat.says("mod", "!fleet cancel #1")
+    await chat.says("mod", "!fleet queue #1 after #2")
+    chat.answers(
+        "⚠️ ann/app#1 is not in the queue but cancelled: only what waits there can wait behind "
+        "another."
+    )
 
 
 async def test_who_may_not_move_tasks_may_not_queue_them(chat: Dialogue) -> None:

@@ -75,7 +75,7 @@ async def test_the_log_of_the_newest_run_comes_as_a_file(chat: Dialogue) -> None
     await chat.says("bob", "!fleet log #1")
 
     said, file = chat.new
-    assert said.text == "📜 ann/app#1 Add a greeting\nclaude-1, which is at it: 2 lines"
+    assert said.text == "📜 ann/app#1 Add a greeting\nclaude-1, which is at it · 2 lines"
     assert (file.content["msgtype"], file.text) == ("m.file", "app-1-run-1.txt")
     assert chat.server.uploaded == [b"Reading the issue\nDone.\n"]
 
@@ -91,7 +91,7 @@ async def test_the_log_of_an_earlier_run_is_asked_for_by_its_number(chat: Dialog
     said, file = chat.new
     assert said.text.splitlines()[-1] == "Another run's: !fleet log ann/app#1 2"
     assert "run 1 of 2, claude-1, ended just now" in said.text
-    assert "(the agent ended without changing anything): 1 line" in said.text
+    assert ": the agent ended without changing anything · 1 line" in said.text
     assert file.text == "app-1-run-1.txt"
 
 

@@ -83,7 +83,7 @@ async def test_the_message_is_edited_as_they_go_on_and_when_it_is_over(room: Coo
     await room.when(cmd.CancelTask(TaskId("t2")))
     assert room.only.lines == [
         "▶️ Over after 70 min",
-        "It was: claude-1 can take it at the next claim.",
+        "It was: claude-1 can take it any moment now.",
     ]
     assert room.server.rang.count([OPERATOR]) == 1, "an edit rings nobody again"
 

@@ -121,8 +121,8 @@ def test_the_agents_are_told_with_what_they_can_do() -> None:
 
     assert roster.agents(world.state, everything, world.now).text.splitlines() == [
         "🤖 1 of 1 agent online",
-        "• 🤒 claude-1 is unwell: the agent does not pass its own check, and takes nothing new "
-        "since just now (22:13 UTC)",
+        "• 🤒 claude-1 is unwell and takes nothing new: the agent does not pass its own check, "
+        "found just now (22:13 UTC)",
         "  claude 2.1 · on attic · can python, rust",
         "  ⚠️ disk is nearly full",
         "  👉 Run fleetbot check on the agent's machine: it says what to do. "
@@ -158,9 +158,9 @@ def test_one_task_is_told_with_its_history() -> None:
         "🔗 PR #7, being checked, handed in just now (22:15 UTC)",
         "🧮 attempt 1 of 3, 2 runs",
         "Its receipt is being checked against Forgejo.",
-        "Just now. It ends by itself in 24 h, on 15 Nov at 22:15 UTC.",
+        "Since just now. The wait is over at the latest in 24 h, on 15 Nov at 22:15 UTC.",
         "That takes a moment.",
-        "• attempt 1, claude-1: the model's provider is limiting requests after 60 s, "
+        "• attempt 1, claude-1: the model's provider is limiting requests, in 60 s; "
         "60 s ago (22:14 UTC)",
         "• attempt 1, claude-1: at work for 0 s",
     ]
@@ -231,8 +231,9 @@ def test_an_unwell_agent_says_since_when_why_and_what_to_do() -> None:
 
     agents = roster.agents(world.state, everything, world.now).text.splitlines()
 
-    unwell = "the agent program is not logged in, and takes nothing new since 5 min ago (22:13 UTC)"
-    assert status_of(world)[4] == agents[1] == f"• 🤒 claude-1 is unwell: {unwell}"
+    unwell = "the agent program is not logged in, found 5 min ago (22:13 UTC)"
+    told = f"• 🤒 claude-1 is unwell and takes nothing new: {unwell}"
+    assert status_of(world)[4] == agents[1] == told
     assert [line.strip() for line in agents[2:]] == [
         "claude 2.1",
         "> Invalid API key",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.request import Part, as_file, parts, shown, visible
+from fleetbot.chat.words.rich import mention
 from fleetbot.chat.words.wording import clock
 from fleetbot.domain.events import RunAnswered, RunAsked
 from fleetbot.domain.model import AskKind, Behavior
@@ -66,6 +67,13 @@ def test_a_request_says_what_who_for_what_until_when_and_how_to_answer() -> None
     assert "<pre><code>make test</code></pre>" in post.body.html
     assert post.buttons == ("✅", "❌", "♾️")
     assert post.urgent
+
+
+def test_whoever_asked_for_it_is_mentioned_before_what_they_may_do() -> None:
+    post = asks.waiting(asked(), START, mention("@ann:example.org"))
+
+    assert post.body.text.splitlines()[-1].startswith("🙋 ann: ✅ allow, ❌ deny")
+    assert post.body.mentions == ("@ann:example.org",)
 
 
 def test_a_question_says_what_may_be_chosen() -> None:

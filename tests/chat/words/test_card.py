@@ -30,7 +30,14 @@ CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
         a.created,
         [
             "⏳ Waiting · team/app#1 Mend the door",
-            "claude-1 can take it at the next claim. Since 22:13 UTC.",
+            "claude-1 can take it any moment now. Since 22:13 UTC.",
+        ],
+    ),
+    "asked for again: no attempt has failed": (
+        lambda: a.cancelled().given(cmd.RetryTask(a.T1)),
+        [
+            "⏳ Waiting · team/app#1 Mend the door",
+            "claude-1 can take it any moment now. Since 22:13 UTC.",
         ],
     ),
     "waiting for an agent that nobody has": (
@@ -94,9 +101,30 @@ CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
         [
             "⏳ Waiting · team/app#1 Mend the door",
             "🔁 Round 2, for CI · PR #7",
-            "🔎 Approved by eve · joe asks for changes, and may not write",
+            "🔎 Approved by eve · changes asked by joe, without write access",
             "🔎 CI red: test / unit",
-            "claude-1 can take it at the next claim. Since 22:13 UTC.",
+            "claude-1 can take it any moment now. Since 22:13 UTC.",
+        ],
+    ),
+    "two who may not write ask for changes": (
+        lambda: a.completed().given(
+            a.follow(
+                a.a_pull(
+                    reviews=tuple(
+                        a.review(number, by=who, may_write=False)
+                        for number, who in ((13, "joe"), (14, "kim"))
+                    )
+                )
+            )
+        ),
+        [
+            "✅ Done · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "PR #7: checked against Forgejo, and it holds",
+            "🔎 Changes asked by joe, kim, without write access",
+            "joe asks for changes, and may not write to the repository. Since 14 Nov, 22:13 UTC.",
+            "Say how it goes on: !fleet again team/app#1 …, or !fleet land team/app#1; "
+            "or close it on Forgejo.",
         ],
     ),
     "in a round": (

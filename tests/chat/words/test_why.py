@@ -54,8 +54,14 @@ def test_it_waits_for_its_next_try() -> None:
 
     because, until, sooner = said(world).splitlines()
     assert because.endswith("because the agent program was silent for too long.")
-    assert until.startswith("Just now. It ends by itself in ")
+    assert until.startswith("Since just now. The wait is over at the latest in ")
     assert sooner == "Nothing. Sooner: !fleet retry team/app#1."
+
+
+def test_it_was_cancelled_and_one_line_says_how_it_goes_on() -> None:
+    assert said(a.cancelled()).splitlines()[1:] == [
+        "Retry to take it up again. To try again: !fleet retry team/app#1.",
+    ]
 
 
 def test_it_is_at_work() -> None:
@@ -71,7 +77,7 @@ def test_its_receipt_is_being_checked_and_what_is_missing() -> None:
     assert said(world).splitlines()[:3] == [
         "Its receipt cannot be decided; checked 1 time, and again until it can.",
         "> the commit status",
-        "Just now. It ends by itself in 24 h, on 15 Nov at 22:13 UTC.",
+        "Since just now. The wait is over at the latest in 24 h, on 15 Nov at 22:13 UTC.",
     ]
 
 
@@ -147,7 +153,7 @@ def test_the_days_budget_is_used_up() -> None:
     for task in (a.T1, a.T2):
         assert said(world, task).splitlines()[:2] == [
             "The fleet rests: the fleet's budget for the day is used up.",
-            "Just now. It ends by itself in 1 h 47 min, at 00:00 UTC.",
+            "Since just now. The wait is over at the latest in 1 h 47 min, at 00:00 UTC.",
         ]
 
 

@@ -235,7 +235,7 @@ async def test_the_first_sigterm_drains_and_the_run_is_finished(scene: Scene, ga
     async with daemon(scene.config_file(f"{gate.step}; {WRITES_A_FILE}")) as runner:
         await scene.orchestrator.until(at_work(order.run))
         runner.send(signal.SIGTERM)
-        await runner.line("draining: waiting")
+        assert (await runner.line("draining: waiting")).endswith(" s for 1 run\n")
         await scene.orchestrator.assign(later)
         gate.open()
         assert await runner.end() == 0

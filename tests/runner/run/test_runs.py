@@ -84,7 +84,7 @@ async def test_an_agent_that_changes_nothing_fails_with_a_reason(scene: Scene) -
 
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.NO_CHANGES
-    assert "say in the issue" in failure.detail
+    assert failure.detail == "the branch does not differ from its base"
     assert await scene.pulls() == []
 
 
@@ -234,7 +234,7 @@ async def test_a_cancelled_run_ends_its_program_and_files_nothing(scene: Scene) 
     assert not scene.is_alive(int(pid_file.read_text()))
     assert scene.orchestrator.receipts == []
     assert scene.orchestrator.failures == {}
-    assert any("cancelled: the issue was closed" in line for line in scene.said)
+    assert any("told to stop: the issue was closed" in line for line in scene.said)
 
 
 async def test_a_run_given_to_somebody_else_is_dropped(scene: Scene) -> None:
@@ -246,7 +246,7 @@ async def test_a_run_given_to_somebody_else_is_dropped(scene: Scene) -> None:
         scene.orchestrator.superseded.add(order.run)
         await scene.orchestrator.until_beat(lambda runs: runs == ())
 
-    assert any("cancelled: another run has taken its place" in line for line in scene.said)
+    assert any("told to stop: another run has taken its place" in line for line in scene.said)
     assert scene.orchestrator.receipts == []
 
 
@@ -272,7 +272,7 @@ async def test_a_run_that_was_taken_away_still_hands_in_the_rest_of_its_log(scen
         scene.orchestrator.superseded.add(order.run)
         await scene.orchestrator.until_beat(lambda runs: runs == ())
 
-    assert "cancelled: another run has taken its place" in scene.orchestrator.log_of(order.run)
+    assert "told to stop: another run has taken its place" in scene.orchestrator.log_of(order.run)
     assert list((scene.root / "state" / "spool").iterdir()) == []
 
 

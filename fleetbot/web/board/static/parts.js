@@ -34,7 +34,7 @@ export function pull(task, forge) {
 // Why it does not move, since when, until when, and what would move it.
 export function wait(its) {
   if (!its) return null;
-  const ends = its.until ? [" It ends by itself ", time(its.until, "until"), "."] : [];
+  const ends = its.until ? [" The wait is over at the latest ", time(its.until, "until"), "."] : [];
   return el(
     "div",
     { class: "wait" },
