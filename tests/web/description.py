@@ -15,7 +15,7 @@ class Description:
     """Holds answers against an OpenAPI document."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        self._document = document
+        self.document = document
         self._patterns = {
             re.compile(re.sub(r"{\w+}", "[^/]+", path) + r"\Z"): operations
             for path, operations in document["paths"].items()
@@ -45,5 +45,5 @@ class Description:
         return None
 
     def _validate(self, schema: dict[str, Any], body: Any) -> None:
-        whole = {**schema, "components": self._document["components"]}
+        whole = {**schema, "components": self.document["components"]}
         Draft202012Validator(whole).validate(body)

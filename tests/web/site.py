@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import aiohttp
 from aiohttp import web
@@ -162,6 +162,9 @@ class Site:
     """`now` is the fleet's clock, in epoch milliseconds. `rooms`: of which repositories they hear,
     of all where that is empty; `away`: who has left them."""
 
+    _described: ClassVar[Description | None] = None
+    """The same for all: to make it takes longer than most tests."""
+
     def __init__(self, store: SqliteStore, client: ForgeClient, repo: str = REPO) -> None:
         self.now = 1_700_000_000_000
         self.store = store
@@ -236,7 +239,6 @@ class Site:
             )
         )
         self.url = ""
-        self._description: Description | None = None
 
     def _hears(self, room: str, repo: str) -> bool:
         return room in self.rooms and (not self.rooms[room] or repo in self.rooms[room])
@@ -266,9 +268,9 @@ class Site:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[None]:
         async with aiohttp.ClientSession(self.url) as self.http:
-            async with self.http.get("/openapi.json") as response:
-                self.document = await response.json()
-            self._description = Description(self.document)
+            if Site._described is None:
+                async with self.http.get("/openapi.json") as response:
+                    Site._described = Description(await response.json())
             yield
 
     def close(self) -> None:
@@ -280,11 +282,15 @@ class Site:
     # who calls
 
     def caller(self, token: str = "") -> Caller:
-        return Caller(self.http, self._judge, token)
+        return Caller(self.http, self._description, token)
 
-    def _judge(self) -> Description:
-        assert self._description is not None
-        return self._description
+    @property
+    def document(self) -> dict[str, Any]:
+        return self._description().document
+
+    def _description(self) -> Description:
+        assert Site._described is not None
+        return Site._described
 
     @property
     def nobody(self) -> Caller:
