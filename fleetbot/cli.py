@@ -78,18 +78,27 @@ def runner(path: Path, log_format: str) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="With an operator's token for that; else FLEETBOT_TOKEN has it.",
 )
-def check(path: Path, url: str | None, token_file: Path | None) -> None:
+@click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False),
+    default="",
+    help="What to trust there (PEM) in place of the system's certificates.",
+)
+def check(path: Path, url: str | None, token_file: Path | None, ca_file: str) -> None:
     """Find out whether the agents of a configuration could work, and say what to do if not.
 
     With --orchestrator the fleet as well: settings, Forgejo with the bot's scopes and rights,
     labels, webhooks, rooms, agents, versions. Where there is no configuration here, that alone.
     """
     from fleetbot.installing.given import SecretUnreadable, content
+    from fleetbot.network import flaw_of
     from fleetbot.runner.config import ConfigError
 
+    if ca_file and (flaw := flaw_of(ca_file)):
+        raise click.BadParameter(flaw, param_hint="--ca-file")
     with told(ConfigError, SecretUnreadable):
         token = content(token_file) if token_file else os.environ.get("FLEETBOT_TOKEN", "").strip()
-        well = not url or asyncio.run(_check_fleet(url.rstrip("/"), token))
+        well = not url or asyncio.run(_check_fleet(url.rstrip("/"), token, ca_file))
         if not url or path.exists():
             well = asyncio.run(_check_runner(path)) and well
     sys.exit(0 if well else 1)
@@ -107,11 +116,11 @@ async def _check_runner(path: Path) -> bool:
     return well
 
 
-async def _check_fleet(url: str, token: str) -> bool:
+async def _check_fleet(url: str, token: str, ca_file: str) -> bool:
     from fleetbot.installing import checking
 
     marks = {"well": "ok", "warn": "warn", "bad": "bad"}
-    findings = await checking.look_at(url, token)
+    findings = await checking.look_at(url, token, ca_file)
     for one in findings:
         name, _, of = one.name.partition(" ")
         says = f"{of}: {one.says}" if of else one.says

@@ -10,6 +10,9 @@ from typing import Any
 
 import aiohttp
 
+from fleetbot.network import hindrance
+
+CA_OPTION = "--ca-file"
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _TRIES = 4
 _LONGEST_REST = 60.0  # seconds that a server may ask us to wait
@@ -97,7 +100,7 @@ class Server:
                 self._must_be_json(method, path, response, text)
                 return response.status, text
         except (aiohttp.ClientError, TimeoutError) as problem:
-            said = str(problem) or "no answer in time"
+            said = hindrance(problem, CA_OPTION) or str(problem) or "no answer in time"
             raise Refused(f"{self.name} is not reached at {self.url}: {said}") from None
 
     def _must_be_json(

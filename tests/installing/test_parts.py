@@ -17,8 +17,10 @@ from fleetbot.installing.given import Given, SecretUnreadable
 from fleetbot.installing.runner_files import config
 from fleetbot.installing.servers import Refused, Server
 from fleetbot.installing.state import Kept, StateRefused, must_be_of
+from fleetbot.network import certificates, flaw_of
 from fleetbot.runner.config import decode
 from fleetbot_devkit.process import free_port
+from tests.certificate import write_certificate
 
 GOOD = Answers(
     homeserver="https://matrix.example.org/",
@@ -111,6 +113,41 @@ def test_the_runners_configuration_is_short_and_one(adapter: str) -> None:
     if adapter == "command":
         assert tomllib.loads(text)["agents"][0]["command"]["argv"] == ["sh", "-c", 'echo "\\"']
     assert len(text.splitlines()) < 20
+
+
+def test_the_runner_trusts_what_setup_was_told_to_where_that_is_asked_for(tmp_path: Path) -> None:
+    file = write_certificate(tmp_path / "own.pem")
+    said = checked(replace(GOOD, ca_file=str(file), forge="http://127.0.0.1:3000"))
+
+    text = config(said, "https://matrix.example.org/fleetbot")
+
+    told = tomllib.loads(text)
+    assert told["orchestrator"]["ca_file"] == "ca.pem"
+    assert "ca_file" not in told["forge"]
+
+
+def test_of_a_file_of_certificates_nothing_else_is_handed_on(tmp_path: Path) -> None:
+    file = write_certificate(tmp_path / "own.pem")
+    own = file.read_bytes()
+    assert b"PRIVATE KEY" in own
+    file.write_bytes("Unsere Behörde\n".encode("latin-1") + own + own)
+
+    taken = certificates(str(file))
+
+    assert taken.count("-----BEGIN CERTIFICATE-----") == 2
+    assert "PRIVATE KEY" not in taken
+    (tmp_path / "taken.pem").write_text(taken)
+    assert flaw_of(str(tmp_path / "taken.pem")) == ""
+
+
+@pytest.mark.parametrize("content", [None, "no certificates"])
+def test_a_file_that_holds_no_certificates_is_refused_by_its_option(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content:
+        (tmp_path / "own.pem").write_text(content)
+    with pytest.raises(AnswerRefused, match=r"--ca-file: .*own\.pem (cannot be read|holds no)"):
+        checked(replace(GOOD, ca_file=str(tmp_path / "own.pem")))
 
 
 async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked() -> None:
