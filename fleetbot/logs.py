@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -103,18 +103,39 @@ _OWN = ("at", "level", "logger", "message", "error")
 
 
 class OwnLines:
-    """While it is on, the lines of these loggers go to standard output as JSON, nowhere else."""
+    """While it is on, the lines of these loggers go to standard output as JSON, nowhere else: once,
+    for as many as have it on. The plugin's instances share the loggers of its modules."""
 
     def __init__(self, *loggers: logging.Logger) -> None:
-        self._handler = logging.StreamHandler(sys.stdout)
-        self._handler.setFormatter(JsonLines())
-        self._before = [(logger, logger.propagate) for logger in loggers]
+        self._loggers = loggers
         for logger in loggers:
-            logger.addHandler(self._handler)
-            logger.propagate = False
+            _on(logger).users += 1
 
     def off(self) -> None:
-        for logger, propagates in self._before:
-            logger.removeHandler(self._handler)
-            logger.propagate = propagates
-        self._before = []
+        for logger in self._loggers:
+            handler = _on(logger)
+            handler.users -= 1
+            if not handler.users:
+                logger.removeHandler(handler)
+                logger.propagate = handler.propagated
+        self._loggers = ()
+
+
+class _OwnHandler(logging.StreamHandler[TextIO]):
+    """`propagated`: whether the logger's lines went elsewhere before."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(sys.stdout)
+        self.setFormatter(JsonLines())
+        self.users = 0
+        self.propagated = logger.propagate
+
+
+def _on(logger: logging.Logger) -> _OwnHandler:
+    for handler in logger.handlers:
+        if isinstance(handler, _OwnHandler):
+            return handler
+    handler = _OwnHandler(logger)
+    logger.addHandler(handler)
+    logger.propagate = False
+    return handler

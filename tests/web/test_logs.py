@@ -133,6 +133,26 @@ def test_own_lines_go_out_as_json_while_they_are_on_and_as_before_afterwards(
     assert caplog.messages == ["seen as before"]
 
 
+def test_two_instances_of_one_process_write_each_line_once_until_the_last_has_stopped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    shared, own = logging.getLogger("fleetbot"), logging.getLogger("maubot.instance.two")
+    one, two = OwnLines(shared), OwnLines(shared, own)
+    log.warning("both")
+    one.off()
+    one.off()  # that it is off is no news
+    log.warning("the second")
+    own.warning("its own")
+    two.off()
+    log.warning("nobody")
+
+    said = [json.loads(text)["message"] for text in out.getvalue().splitlines()]
+    assert said == ["both", "the second", "its own"]
+    assert caplog.messages == ["nobody"]
+
+
 async def test_a_request_that_fails_says_on_its_line_which_it_was_and_of_what(
     site: Site, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
