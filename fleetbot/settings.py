@@ -296,7 +296,6 @@ class Settings(Section, frozen=True):
     traces: TraceSettings = TraceSettings()
     followup: FollowupSettings = FollowupSettings()
     overlap: OverlapSettings = OverlapSettings()
-
     landing: LandingSettings = LandingSettings()
     leadership: LeadershipSettings = LeadershipSettings()
     board: BoardSettings = BoardSettings()
@@ -515,20 +514,7 @@ _KINDS: Mapping[str, str] = {
     "null": "nothing",
 }
 _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
-    "forge": ForgeSettings,
-    "labels": LabelMaps,
-    "auth": AuthSettings,
-    "runs": RunSettings,
-    "retry": RetrySettings,
-    "budget": BudgetSettings,
-    "keep": KeepSettings,
-    "journal": JournalSettings,
-    "verify": VerifySettings,
-    "outbox": OutboxSettings,
-    "notify": NotifySettings,
-    "chat": ChatSettings,
-    "followup": FollowupSettings,
-    "landing": LandingSettings,
-    "leadership": LeadershipSettings,
-    "board": BoardSettings,
+    field.name: field.type
+    for field in msgspec.structs.fields(Settings)
+    if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
 }

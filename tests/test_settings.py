@@ -161,6 +161,18 @@ def test_a_room_may_spell_its_repository_as_it_likes() -> None:
     assert parse(data).rooms[ROOM].hears("acme/store")
 
 
+@pytest.mark.parametrize("section", [*Settings.__struct_fields__])
+def test_an_odd_setting_is_told_those_of_its_own_section(section: str) -> None:
+    its = getattr(parse(config()), section)
+    data = {"!room:example.org": {"zzz": 1}} if section == "rooms" else {"zzz": 1}
+    known = (RoomSettings if section == "rooms" else type(its)).__struct_fields__
+
+    with pytest.raises(SettingsError) as refused:
+        parse(config(**{section: data}))
+
+    assert str(refused.value).endswith(f"zzz is an unknown setting; known: {', '.join(known)}.")
+
+
 WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "CI that is not required": (
         with_forge() | {"verify": {"required_contexts": ["lint"]}},
