@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 
 from fleetbot.domain.model import Priority, TaskState
 from fleetbot.domain.usage import Budget
+from fleetbot.parsing import parse
 from fleetbot.services.labels import LabelMaps
-from fleetbot.settings import RoomSettings, Settings, SettingsError, parse
+from fleetbot.settings import RoomSettings, Settings, SettingsError
 
 BASE = Path(__file__).parent.parent / "base-config.yaml"
 ROOM = "!abc:example.org"

@@ -22,8 +22,9 @@ from fleetbot.installing.maubot import Maubot
 from fleetbot.installing.servers import CA_OPTION, Refused, Server
 from fleetbot.installing.state import Kept
 from fleetbot.network import open_session
+from fleetbot.parsing import parse
 from fleetbot.services.setup.mapping import Edit
-from fleetbot.settings import Settings, SettingsError, parse
+from fleetbot.settings import Settings, SettingsError
 
 PLUGIN = "dev.fleetbot"
 
