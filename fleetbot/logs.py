@@ -16,7 +16,8 @@ from typing import Any, TextIO
 
 import msgspec
 
-_MOST = 200  # characters of a value: it may be anybody's
+_MOST = 200  # characters of what a line is about: it may be anybody's
+_MOST_TOLD = 1000  # and of what it says of it
 _subject: ContextVar[Mapping[str, str] | None] = ContextVar("fleetbot_subject", default=None)
 
 
@@ -48,8 +49,32 @@ def _clean(value: str) -> str:
     return "".join(kept)
 
 
+class Verbatim(str):
+    """Text of our own that a line has as it is, such as a traceback without its secrets."""
+
+
+def _told(value: object) -> object:
+    """As a line tells it: on that line, and not without end, whoever the words are from."""
+    if isinstance(value, int | float | Verbatim):
+        return value
+    text = str(value) or type(value).__name__
+    kept = text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}…"
+    if kept.isprintable():
+        return kept
+    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in kept)
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
+
+
 class Log(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose lines say what they are about."""
+    """A logger whose lines say what they are about, and are lines: what is filled in cannot begin
+    another."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if self.isEnabledFor(level):
+            super().log(level, msg, *map(_told, args), **kwargs)
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]

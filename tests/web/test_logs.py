@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fleetbot.logs import JsonLines, OwnLines, about, log_of, subject
+from fleetbot.forge.errors import ForgeError
+from fleetbot.logs import JsonLines, OwnLines, Verbatim, about, log_of, subject
 from fleetbot.loops import Loop
 from tests.web.site import Site
 
@@ -99,6 +100,23 @@ async def test_what_it_is_about_goes_along_into_tasks_and_not_beyond(lines: Line
 
     assert lines.fields[0]["task"] == "t-1"
     assert not subject()
+
+
+def test_what_strangers_say_begins_no_line_and_does_not_fill_the_disk(lines: Lines) -> None:
+    forged = ForgeError(500, "GET", "/x", "no\n2026-11-27 ERROR fleetbot \x1b[31mthe disk is gone")
+
+    log.warning("%s could not be read: %s", "a\u2028b", forged)
+    log.warning("%s: %d of %.1f s", "x" * 100_000, 7, 1.5)
+    log.error("it broke: %s", TimeoutError())
+    log.error("by a fault of ours:\n%s", Verbatim("line 1\nline 2"))
+
+    assert lines.plain == [
+        "a\\u2028b could not be read: GET /x -> 500:"
+        " no\\n2026-11-27 ERROR fleetbot \\x1b[31mthe disk is gone",
+        f"{'x' * 1000}…: 7 of 1.5 s",
+        "it broke: TimeoutError",
+        "by a fault of ours:\nline 1\nline 2",
+    ]
 
 
 async def test_a_loop_that_fails_says_which_it_is(lines: Lines) -> None:
