@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from fleetbot.on_database import Where
     from fleetbot.store.archive.archiving import Archived
     from fleetbot.store.audit import Audited
+    from fleetbot.store.chain import Head
     from fleetbot.store.damage import Problem
     from fleetbot.store.place import Place
-    from fleetbot.store.records import Head
     from fleetbot.store.restoring import Restored
     from fleetbot.store.vault import Vault
 
@@ -265,7 +265,7 @@ def copy(where: Where, source: str, target: str) -> None:
 
 
 def _head(text: str) -> Head:
-    from fleetbot.store.records import Head
+    from fleetbot.store.chain import Head
 
     seq, _, hash = text.partition(":")
     try:

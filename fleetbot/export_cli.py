@@ -20,8 +20,8 @@ from fleetbot.on_database import Progress, database, done, located
 if TYPE_CHECKING:
     from fleetbot.on_database import Where
     from fleetbot.store.audit import Audited
+    from fleetbot.store.chain import Head
     from fleetbot.store.flat import Repos
-    from fleetbot.store.records import Head
     from fleetbot.store.vault import Vault
 
 _WHAT = ("journal", "tasks", "runs", "receipts")

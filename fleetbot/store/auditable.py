@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetbot.store.archive.segments import Segment
-from fleetbot.store.records import GENESIS, Head, JournalLine
+from fleetbot.store.chain import GENESIS, Head, JournalLine
 
 Row = tuple[Any, ...]
 

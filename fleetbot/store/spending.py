@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fleetbot.domain.usage import DAY_MS, Usage
-from fleetbot.store.records import UsageBy, UsageSum
+from fleetbot.store.figures import UsageBy, UsageSum
 from fleetbot.store.scope import Repos, of_repos
 
 Query = tuple[str, tuple[object, ...]]

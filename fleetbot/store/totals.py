@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fleetbot.domain.usage import Usage
-from fleetbot.store.records import RunTotals
+from fleetbot.store.figures import RunTotals
 from fleetbot.store.spending import MOST, TOTAL
 
 Query = tuple[str, tuple[object, ...]]

@@ -15,11 +15,12 @@ from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.store import flat
 from fleetbot.store.archive.whole import whole
 from fleetbot.store.audit import examine
+from fleetbot.store.chain import Head
 from fleetbot.store.copying import CopyRefused
 from fleetbot.store.existing import make, reading, writing
 from fleetbot.store.interface import Store
 from fleetbot.store.portable import ExportRefused, ImportRefused, check, journal, put_in
-from fleetbot.store.records import AgentToken, Head
+from fleetbot.store.records import AgentToken
 from tests.store.backend import Backend, SqliteBackend
 from tests.store.history import AGENT, ISSUE_CLOSED, REPO, History
 

@@ -17,10 +17,9 @@ from typing import Any, Protocol
 import msgspec
 
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
-from fleetbot.store.chain import ChainBroken
+from fleetbot.store.chain import GENESIS, ChainBroken, Head, JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
 from fleetbot.store.database import Statement
-from fleetbot.store.records import GENESIS, Head, JournalLine
 from fleetbot.store.scope import as_list
 
 _PAGE = 1000

@@ -16,10 +16,9 @@ from pathlib import Path
 import msgspec
 
 from fleetbot.store import lines
-from fleetbot.store.chain import Chain, ChainBroken
+from fleetbot.store.chain import Chain, ChainBroken, Head, JournalLine
 from fleetbot.store.emerging import emerging, sync
 from fleetbot.store.ownership import give_to_the_folders_owner
-from fleetbot.store.records import Head, JournalLine
 
 MANIFEST = "manifest.jsonl"
 _LEVEL = 6

@@ -10,12 +10,10 @@ from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
-
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
 from fleetbot.store.auditable import Auditable, Row
+from fleetbot.store.chain import Head, JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
-from fleetbot.store.records import Head, JournalLine
 from fleetbot.store.sqlite_vault import SqliteVault
 from fleetbot.store.vault import Vault
 
@@ -27,7 +25,6 @@ CREATE TABLE events (
     hash BLOB NOT NULL, schema INTEGER NOT NULL, UNIQUE (stream, version)
 )
 """
-_COLUMNS = JournalLine.__struct_fields__
 
 
 class Whole(Auditable):
@@ -88,14 +85,10 @@ async def whole(vault: Vault, path: Path, tell: Progress = in_silence) -> AsyncI
         for segment in known:
             lines = folder.read(segment)
             while page := list(islice(lines, _PAGE)):
-                await old.insert("events", _COLUMNS, list(map(_row, page)))
+                await old.insert_lines(page)
                 await _compare(vault, page)
                 tell("lines of the archive read", page[-1].seq)
         yield Whole(vault, old, known[-1].last if known else 0)
-
-
-def _row(line: JournalLine) -> Row:
-    return msgspec.structs.astuple(line)
 
 
 def _refuse_broken(path: Path, known: Sequence[Segment]) -> None:
