@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from itertools import islice, pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
 from fleetbot.store.auditable import Auditable, Row
-from fleetbot.store.chain import Head, JournalLine
+from fleetbot.store.chain import JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
 from fleetbot.store.sqlite_vault import SqliteVault
 from fleetbot.store.vault import Vault
@@ -29,6 +29,8 @@ CREATE TABLE events (
 
 class Whole(Auditable):
     """`old`: all lines up to `sealed`; those behind it, and the read models, are `here`."""
+
+    knows_archive = False  # no line is anywhere else
 
     def __init__(self, here: Vault, old: Auditable, sealed: int) -> None:
         self._here = here
@@ -49,20 +51,6 @@ class Whole(Auditable):
         found = [line for one in sources for line in await one.stream_lines(prefix, after, limit)]
         merged = {(line.stream, line.version): line for line in found}
         return [merged[place] for place in sorted(merged)[:limit]]
-
-    # no line is anywhere else
-
-    async def segments(self) -> list[Segment]:
-        return []
-
-    async def gaps(self, after: int, last: int) -> Mapping[int, Head]:
-        return {}
-
-    async def archived(self, first: str, last: str) -> Mapping[str, int]:
-        return {}
-
-    async def away(self) -> int:
-        return 0
 
 
 @asynccontextmanager
