@@ -159,6 +159,10 @@ async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked()
             case "/busy" if len(asked) == 1:
                 said = {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}
                 return web.json_response(said, status=429)
+            case "/vague" if asked.count("/vague") == 1:
+                return web.json_response({"retry_after_ms": "soon"}, status=429)
+            case "/half":
+                return web.Response(text='{"well": t', content_type="application/json")
             case "/no":
                 return web.json_response({"message": "token word-of-mouth is unknown"}, status=401)
             case "/page":
@@ -177,9 +181,12 @@ async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked()
         url = f"http://127.0.0.1:{port}"
         server = Server("it", url, session, masked=lambda: ["word-of-mouth"], sleep=sleep)
         assert await server.call("GET", "/busy") == {"well": True}
+        assert await server.call("GET", "/vague") == {"well": True}
+        with pytest.raises(Refused, match=r"it: what GET http://.*/half answered breaks off"):
+            await server.call("GET", "/half")
         with pytest.raises(Refused, match="it answered 401 to GET /no: token … is unknown"):
             await server.call("GET", "/no")
         with pytest.raises(Refused, match="is this its address"):
             await server.call("GET", "/page")
     await runner.cleanup()
-    assert rests == [2.5]
+    assert rests == [2.5, 1.0]
