@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from fleetbot.installing.archive import order_of, version_of
 from fleetbot.installing.servers import Refused
 from fleetbot.installing.site import PLUGIN, Site
 from fleetbot.installing.stage import Stage
+from fleetbot.installing.state import digest
 from fleetbot.services.findings import Finding, Mark
 
 _LOG = (
@@ -203,12 +203,6 @@ def _explained(refused: Refused, *remedy: str) -> Refused:
     """With what to do about it."""
     way = (_OF_ITS_MACHINE,) if "forge.ca_file" in str(refused) else remedy
     return Refused(str(refused), refused.status, refused.code, *way)
-
-
-def digest(value: object) -> str:
-    """Of a setting, so that what somebody has changed since stays."""
-    said = "\n".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _at(config: Mapping[str, Any], name: str) -> Any:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from fleetbot.installing.answers import Answers
 from fleetbot.installing.forgejo import address_of
-from fleetbot.installing.plugin import digest
 from fleetbot.installing.servers import Refused
 from fleetbot.installing.site import Site
 from fleetbot.installing.stage import Stage
+from fleetbot.installing.state import digest
 from fleetbot.network import certificates
 from fleetbot.services.findings import Finding, Mark
 
