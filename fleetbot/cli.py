@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from fleetbot import __version__
-from fleetbot.complaints import needs, told
+from fleetbot.complaints import needs, plain, told
 from fleetbot.db_cli import db
 from fleetbot.export_cli import export, import_
 from fleetbot.setup_cli import setup
@@ -131,9 +131,9 @@ async def _check_fleet(url: str, token: str, ca_file: str) -> bool:
 def _show(mark: str, who: str, name: str, says: str, remedy: Sequence[str]) -> None:
     shown = {"ok": ("ok", "green"), "warn": ("! ", "yellow"), "bad": ("✗ ", "red")}
     word, color = shown[mark]
-    click.echo(f"{click.style(word, fg=color)}  {who:<12} {name:<13} {says}".replace("`", ""))
+    click.echo(f"{click.style(word, fg=color)}  {plain(f'{who:<12} {name:<13} {says}')}")
     for line in remedy:
-        click.echo(f"{' ' * 30}{line}".replace("`", ""))
+        click.echo(f"{' ' * 30}{plain(line)}")
 
 
 @main.command()
@@ -172,7 +172,7 @@ for command in (db, export, import_, setup):
 
 
 def _say(who: str, text: str) -> None:
-    _echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
+    _echo(f"{datetime.now():%H:%M:%S}  {who:<12} {plain(' '.join(text.split()))}")
 
 
 def _say_as_json(who: str, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from fleetbot.complaints import needs, told
+from fleetbot.complaints import needs, plain, told
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -266,12 +266,8 @@ def _given(folder: Path | None) -> Given:
 def show(line: Line) -> None:
     """One line, and below it what to do."""
     mark, color = _MARKS[line.told]
-    text = _plain(f"{line.name:<22} {line.text}" if line.name else line.text)
+    text = plain(f"{line.name:<22} {line.text}" if line.name else line.text)
     click.echo(f"{click.style(mark, fg=color)}  {text}")
     remedies: Sequence[str] = () if line.told == "found" else line.remedy
     for remedy in remedies:
-        click.echo(f"{' ' * _INDENT}{_plain(remedy)}")
-
-
-def _plain(text: str) -> str:
-    return text.replace("`", "")
+        click.echo(f"{' ' * _INDENT}{plain(remedy)}")

@@ -17,8 +17,10 @@ from fleetbot.installing.given import Given, SecretUnreadable
 from fleetbot.installing.runner_files import config
 from fleetbot.installing.servers import Refused, Server
 from fleetbot.installing.state import Kept, StateRefused, must_be_of
+from fleetbot.installing.walk import Line, Told
 from fleetbot.network import certificates, flaw_of
 from fleetbot.runner.config import decode
+from fleetbot.setup_cli import show
 from fleetbot_devkit.process import free_port
 from tests.certificate import write_certificate
 
@@ -148,6 +150,18 @@ def test_a_file_that_holds_no_certificates_is_refused_by_its_option(
         (tmp_path / "own.pem").write_text(content)
     with pytest.raises(AnswerRefused, match=r"--ca-file: .*own\.pem (cannot be read|holds no)"):
         checked(replace(GOOD, ca_file=str(tmp_path / "own.pem")))
+
+
+def test_what_a_server_says_gives_the_terminal_no_orders(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = "Forgejo answered 500: \x1b[2J\x1b]0;mine\x07gone\u202e `all`"
+
+    show(Line(Told.BAD, "forge bot", said, ("\x1b[31mGive `all`",)))
+
+    assert capsys.readouterr().out == (
+        "✗  forge bot              Forgejo answered 500: [2J]0;minegone all\n    [31mGive all\n"
+    )
 
 
 async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked() -> None:
