@@ -6,6 +6,7 @@ What is whole can be put into an empty database, and is the same fleet there.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from io import BufferedIOBase
 from itertools import islice
@@ -114,11 +115,11 @@ def _read(file: Path) -> Iterator[JournalLine | Head]:
                     return
                 try:
                     line = lines.decode(row)
-                except (ValueError, msgspec.DecodeError) as error:
+                except ValueError as error:
                     raise ImportRefused(f"{where}: no line of a journal: {error}") from error
                 last = Head(line.seq, line.hash)
                 yield line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ImportRefused(f"{file} cannot be read: {error}") from error
 
 

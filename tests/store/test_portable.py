@@ -137,6 +137,16 @@ async def test_what_is_not_whole_is_refused_with_its_line(backend: Backend, file
 
 
 @pytest.mark.usefixtures("story")
+async def test_a_packed_file_that_is_damaged_is_refused(backend: Backend, file: Path) -> None:
+    await exported(backend, file)
+    packed = gzip.compress(file.read_bytes())
+    for damaged in (packed[:12] + b"\xff" * 8 + packed[20:], packed[:-4] + bytes(4), packed[:99]):
+        file.write_bytes(damaged)
+        with pytest.raises(ImportRefused, match=r"journal\.jsonl cannot be read"):
+            check(file)
+
+
+@pytest.mark.usefixtures("story")
 async def test_what_is_archived_is_exported_with_the_archive(
     store: Store, backend: Backend, file: Path, tmp_path: Path
 ) -> None:
