@@ -37,7 +37,8 @@ from fleetbot.services.runs import Runs
 from fleetbot.services.timers import Timers
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.store.records import Change, Due, OutboxEntry, UsageBy
+from fleetbot.store.figures import UsageBy
+from fleetbot.store.records import Change, Due, OutboxEntry
 from fleetbot.web.metrics import Metrics, Sources
 
 CALLERS = 64

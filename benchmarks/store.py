@@ -26,10 +26,11 @@ from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
 from fleetbot.domain.model import Task, TaskId, TaskState, Traits
 from fleetbot.domain.state import task_stream
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store.chain import GENESIS, link
 from fleetbot.store.insert import upsert
 from fleetbot.store.journal import EVENTS
 from fleetbot.store.migrate import migrate_sqlite
-from fleetbot.store.records import GENESIS, Change, link
+from fleetbot.store.records import Change
 from fleetbot.store.sqlite import SqliteStore, connect
 from fleetbot.store.views import TASKS
 

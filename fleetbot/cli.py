@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from fleetbot import __version__
-from fleetbot.complaints import needs, told
+from fleetbot.complaints import needs, plain, told
 from fleetbot.db_cli import db
 from fleetbot.export_cli import export, import_
 from fleetbot.setup_cli import setup
@@ -78,18 +78,27 @@ def runner(path: Path, log_format: str) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="With an operator's token for that; else FLEETBOT_TOKEN has it.",
 )
-def check(path: Path, url: str | None, token_file: Path | None) -> None:
+@click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False),
+    default="",
+    help="What to trust there (PEM) in place of the system's certificates.",
+)
+def check(path: Path, url: str | None, token_file: Path | None, ca_file: str) -> None:
     """Find out whether the agents of a configuration could work, and say what to do if not.
 
     With --orchestrator the fleet as well: settings, Forgejo with the bot's scopes and rights,
     labels, webhooks, rooms, agents, versions. Where there is no configuration here, that alone.
     """
     from fleetbot.installing.given import SecretUnreadable, content
+    from fleetbot.network import flaw_of
     from fleetbot.runner.config import ConfigError
 
+    if ca_file and (flaw := flaw_of(ca_file)):
+        raise click.BadParameter(flaw, param_hint="--ca-file")
     with told(ConfigError, SecretUnreadable):
         token = content(token_file) if token_file else os.environ.get("FLEETBOT_TOKEN", "").strip()
-        well = not url or asyncio.run(_check_fleet(url.rstrip("/"), token))
+        well = not url or asyncio.run(_check_fleet(url.rstrip("/"), token, ca_file))
         if not url or path.exists():
             well = asyncio.run(_check_runner(path)) and well
     sys.exit(0 if well else 1)
@@ -107,11 +116,11 @@ async def _check_runner(path: Path) -> bool:
     return well
 
 
-async def _check_fleet(url: str, token: str) -> bool:
+async def _check_fleet(url: str, token: str, ca_file: str) -> bool:
     from fleetbot.installing import checking
 
     marks = {"well": "ok", "warn": "warn", "bad": "bad"}
-    findings = await checking.look_at(url, token)
+    findings = await checking.look_at(url, token, ca_file)
     for one in findings:
         name, _, of = one.name.partition(" ")
         says = f"{of}: {one.says}" if of else one.says
@@ -122,9 +131,9 @@ async def _check_fleet(url: str, token: str) -> bool:
 def _show(mark: str, who: str, name: str, says: str, remedy: Sequence[str]) -> None:
     shown = {"ok": ("ok", "green"), "warn": ("! ", "yellow"), "bad": ("✗ ", "red")}
     word, color = shown[mark]
-    click.echo(f"{click.style(word, fg=color)}  {who:<12} {name:<13} {says}".replace("`", ""))
+    click.echo(f"{click.style(word, fg=color)}  {plain(f'{who:<12} {name:<13} {says}')}")
     for line in remedy:
-        click.echo(f"{' ' * 30}{line}".replace("`", ""))
+        click.echo(f"{' ' * 30}{plain(line)}")
 
 
 @main.command()
@@ -163,7 +172,7 @@ for command in (db, export, import_, setup):
 
 
 def _say(who: str, text: str) -> None:
-    _echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
+    _echo(f"{datetime.now():%H:%M:%S}  {who:<12} {plain(' '.join(text.split()))}")
 
 
 def _say_as_json(who: str, text: str) -> None:

@@ -12,6 +12,12 @@ CANNOT = 2
 """The exit status of a command that could not do or find out what it was asked for."""
 
 
+def plain(text: str) -> str:
+    """As a terminal shows it: without the marks of code, and nothing that a server has said may
+    give the terminal orders."""
+    return "".join(sign for sign in text if sign.isprintable() and sign != "`")
+
+
 @contextlib.contextmanager
 def needs(install: str) -> Iterator[None]:
     """Tell what is missing, and that this would `install` it."""

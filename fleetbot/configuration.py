@@ -11,8 +11,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot.chat.commands.rights import check_rights
 from fleetbot.network import flaw_of
+from fleetbot.parsing import parse
 from fleetbot.services.setup.mapping import Edit
-from fleetbot.settings import Settings, SettingsError, parse
+from fleetbot.settings import Settings, SettingsError
 
 
 class Config(BaseProxyConfig):

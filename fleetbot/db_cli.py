@@ -13,15 +13,24 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetbot.domain.wording import count
-from fleetbot.on_database import Progress, database, done, located, moment, now, size_of, status
+from fleetbot.on_database import (
+    Progress,
+    all_of,
+    database,
+    done,
+    located,
+    moment,
+    now,
+    size_of,
+    status,
+)
 
 if TYPE_CHECKING:
     from fleetbot.on_database import Where
     from fleetbot.store.archive.archiving import Archived
-    from fleetbot.store.audit import Audited
+    from fleetbot.store.chain import Head
     from fleetbot.store.damage import Problem
     from fleetbot.store.place import Place
-    from fleetbot.store.records import Head
     from fleetbot.store.restoring import Restored
     from fleetbot.store.vault import Vault
 
@@ -74,7 +83,7 @@ def verify(where: Where, database: str, head: str | None, archive: Path | None) 
             if faults:
                 return faults, "", ""
             try:
-                source = await _all_of(vault, archive, stack)
+                source = await all_of(vault, archive, stack)
             except JournalDamaged as damage:
                 return [damage.problem], "", ""
             found = await examine(source, noted, Progress())
@@ -87,12 +96,6 @@ def verify(where: Where, database: str, head: str | None, archive: Path | None) 
     if elsewhere and not problems:
         click.echo(elsewhere)
     sys.exit(status(problems[0]) if problems else 0)
-
-
-async def _all_of(vault: Vault, archive: Path | None, stack: AsyncExitStack) -> Audited:
-    from fleetbot.store.archive.whole import whole
-
-    return await stack.enter_async_context(whole(vault, archive, Progress())) if archive else vault
 
 
 async def _archived(vault: Vault, archive: Path | None) -> str:
@@ -142,7 +145,7 @@ def rebuild(where: Where, database: str, archive: Path | None) -> None:
 
     async def made() -> tuple[int, int]:
         async with writing(place) as vault, AsyncExitStack() as stack:
-            whole = await _all_of(vault, archive, stack) if archive else None
+            whole = await all_of(vault, archive, stack) if archive else None
             events = await make_anew(vault, Progress(), whole)
             return events, 0 if archive else await vault.count("archived")
 
@@ -267,7 +270,7 @@ def copy(where: Where, source: str, target: str) -> None:
 
 
 def _head(text: str) -> Head:
-    from fleetbot.store.records import Head
+    from fleetbot.store.chain import Head
 
     seq, _, hash = text.partition(":")
     try:

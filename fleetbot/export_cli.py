@@ -15,13 +15,13 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from fleetbot.complaints import told
-from fleetbot.on_database import Progress, database, done, located
+from fleetbot.on_database import Progress, all_of, database, done, located
 
 if TYPE_CHECKING:
     from fleetbot.on_database import Where
     from fleetbot.store.audit import Audited
+    from fleetbot.store.chain import Head
     from fleetbot.store.flat import Repos
-    from fleetbot.store.records import Head
     from fleetbot.store.vault import Vault
 
 _WHAT = ("journal", "tasks", "runs", "receipts")
@@ -68,18 +68,12 @@ def export(
     async def written(out: IO[bytes]) -> None:
         async with reading(place) as vault, AsyncExitStack() as stack:
             repos = await repos_called(vault, repo) if repo else None
-            source = await _with_archive(vault, archive, stack)
+            source = await all_of(vault, archive, stack)
             async for line in _lines(vault, source, what, after, repos):
                 out.write(line)
 
     with told(NoSuchRepository, ExportRefused, FileExistsError), _target(output) as out:
         done(written(out))
-
-
-async def _with_archive(vault: Vault, archive: Path | None, stack: AsyncExitStack) -> Audited:
-    from fleetbot.store.archive.whole import whole
-
-    return await stack.enter_async_context(whole(vault, archive, Progress())) if archive else vault
 
 
 async def _lines(

@@ -117,7 +117,7 @@ class Leading:
         except NOT_OURS as error:
             self.lost(error)
         except Exception as error:  # health tells of it; the fleet opens the store again
-            self._log.debug("the lease is not renewed: %r", error)
+            self._log.debug("the lease is not renewed: %s: %s", type(error).__name__, error)
             return self._seat.look_every
         return self._seat.renew_every
 

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
-_MOST = 200  # characters of a value: it may be anybody's
+_MOST = 200  # characters of what a line is about: it may be anybody's
+_MOST_TOLD = 1000  # and of what it says of it
 _subject: ContextVar[Mapping[str, object]] = ContextVar("fleetbot_subject")
 _NOTHING: Mapping[str, object] = {}
 
@@ -58,8 +59,32 @@ def _clean(value: str) -> str:
     return "".join(kept)
 
 
+class Verbatim(str):
+    """Text of our own that a line has as it is, such as a traceback without its secrets."""
+
+
+def _told(value: object) -> object:
+    """As a line tells it: on that line, and not without end, whoever the words are from."""
+    if isinstance(value, int | float | Verbatim):
+        return value
+    text = str(value) or type(value).__name__
+    kept = text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}…"
+    if kept.isprintable():
+        return kept
+    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in kept)
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
+
+
 class Log(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose lines say what they are about."""
+    """A logger whose lines say what they are about, and are lines: what is filled in cannot begin
+    another."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if self.isEnabledFor(level):
+            super().log(level, msg, *map(_told, args), **kwargs)
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
@@ -113,18 +138,39 @@ _OWN = ("at", "level", "logger", "message", "error")
 
 
 class OwnLines:
-    """While it is on, the lines of these loggers go to standard output as JSON, nowhere else."""
+    """While it is on, the lines of these loggers go to standard output as JSON, nowhere else: once,
+    for as many as have it on. The plugin's instances share the loggers of its modules."""
 
     def __init__(self, *loggers: logging.Logger) -> None:
-        self._handler = logging.StreamHandler(sys.stdout)
-        self._handler.setFormatter(JsonLines())
-        self._before = [(logger, logger.propagate) for logger in loggers]
+        self._loggers = loggers
         for logger in loggers:
-            logger.addHandler(self._handler)
-            logger.propagate = False
+            _on(logger).users += 1
 
     def off(self) -> None:
-        for logger, propagates in self._before:
-            logger.removeHandler(self._handler)
-            logger.propagate = propagates
-        self._before = []
+        for logger in self._loggers:
+            handler = _on(logger)
+            handler.users -= 1
+            if not handler.users:
+                logger.removeHandler(handler)
+                logger.propagate = handler.propagated
+        self._loggers = ()
+
+
+class _OwnHandler(logging.StreamHandler[TextIO]):
+    """`propagated`: whether the logger's lines went elsewhere before."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(sys.stdout)
+        self.setFormatter(JsonLines())
+        self.users = 0
+        self.propagated = logger.propagate
+
+
+def _on(logger: logging.Logger) -> _OwnHandler:
+    for handler in logger.handlers:
+        if isinstance(handler, _OwnHandler):
+            return handler
+    handler = _OwnHandler(logger)
+    logger.addHandler(handler)
+    logger.propagate = False
+    return handler

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
+
+_CERTIFICATE = re.compile(
+    r"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[\w\s+/=]+-----END \1-----"
+)
 
 
 def open_session(ca_file: str, *urls: str) -> aiohttp.ClientSession:
@@ -42,6 +48,12 @@ def flaw_of(ca_file: str) -> str:
     except OSError as problem:
         return f"{ca_file} cannot be read: {problem.strerror or problem}"
     return ""
+
+
+def certificates(ca_file: str) -> str:
+    """Those in the file, without what else is in it, such as a key. Raises OSError."""
+    text = Path(ca_file).read_text("latin-1")  # people may write anything around them
+    return "".join(f"{found[0]}\n" for found in _CERTIFICATE.finditer(text))
 
 
 def hindrance(error: Exception, setting: str) -> str:

@@ -19,8 +19,13 @@ import click
 from fleetbot.complaints import CANNOT, needs, told
 
 if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+    from pathlib import Path
+
+    from fleetbot.store.audit import Audited
     from fleetbot.store.damage import Problem
     from fleetbot.store.place import Place
+    from fleetbot.store.vault import Vault
 
     Where = Callable[[str], Place]
 
@@ -102,6 +107,13 @@ class Progress:
         if self._clock() - self._said >= _TELL_SECONDS:
             self._said = self._clock()
             click.echo(f"{lines:,} {doing}…", err=True)
+
+
+async def all_of(vault: Vault, archive: Path | None, stack: AsyncExitStack) -> Audited:
+    """The database with its archive, where that is given."""
+    from fleetbot.store.archive.whole import whole
+
+    return await stack.enter_async_context(whole(vault, archive, Progress())) if archive else vault
 
 
 def now() -> datetime:

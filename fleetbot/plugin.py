@@ -170,8 +170,8 @@ class FleetBot(Plugin):
         try:
             await self._begin(self._built(self._settings), self._settings)
         except Exception:
-            self.log.exception("Nor can the old configuration be put in force again")
             text = f"fleetbot has stopped: {why}. Mend that, then restart the instance."
+            self.log.exception("Nor can the old configuration be put in force again: %s", text)
             self._settings = text
             await self._leading.leave()  # to one that can work
             self._say_why_not(text)

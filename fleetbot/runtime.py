@@ -36,7 +36,7 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId, Run
 from fleetbot.fence import Leads, always
-from fleetbot.logs import OwnLines
+from fleetbot.logs import Log, OwnLines
 from fleetbot.loops import Loop, Tick, told
 from fleetbot.orchestrator import Orchestrator, new_id, now_ms
 from fleetbot.services.access import Access
@@ -91,7 +91,7 @@ class Runtime:
         self._address = address
         self._amend = amend
         self._database = database
-        self._log = log
+        self._log = Log(log, {})
         self._lines = OwnLines()
         self._spans: Spans | None = None
         self._traces: Traces | None = None
@@ -352,7 +352,7 @@ class Runtime:
             "archive": (self._its.archiving(self._database).tick, _HOUR),
         }
         self._loops = {
-            name: Loop(name, _unless_deposed(tick), interval, self._log)
+            name: Loop(name, _unless_deposed(tick), interval, self._log.logger)
             for name, (tick, interval) in ticks.items()
         }
 
@@ -382,7 +382,7 @@ class Runtime:
         Raises `Deposed` where it is another's.
         """
         if self._settings.logs.format == "json":
-            self._lines = OwnLines(logging.getLogger("fleetbot"), self._log)
+            self._lines = OwnLines(logging.getLogger("fleetbot"), self._log.logger)
         try:
             await self.fleet.start()
             self._log.info("The journal ends at %s", await self.fleet.store.head())

@@ -1,4 +1,4 @@
-"""`fleetbot setup`: what it asks, and what it shows.
+"""`fleetbot setup`: what it is given, and what it shows.
 
 What it needs is imported when it is used, because the extra may not be installed.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 
-from fleetbot.complaints import needs, told
+from fleetbot.complaints import needs, plain, told
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -35,10 +34,6 @@ _MARKS = {
     "bad": ("✗", "red"),
 }
 _INDENT = 4
-_WAYS_IN = (
-    ("matrix-secret", "Synapse's registration_shared_secret makes the account"),
-    ("bot-password", "it is there already, and I know its password"),
-)
 
 
 @click.command(context_settings={"auto_envvar_prefix": "FLEETBOT_SETUP"})
@@ -46,6 +41,11 @@ _WAYS_IN = (
 @click.option("--maubot", help="maubot's address, as it is reached from here.")
 @click.option("--forge", help="Forgejo's address.")
 @click.option("--public", help="maubot's address for Forgejo and runners; else its public_url.")
+@click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False),
+    help="What to trust (PEM) in place of the system's certificates.",
+)
 @click.option("--bot", help="The bot's Matrix id, as @fleetbot:example.org.")
 @click.option("--person", "people", multiple=True, help="Who is invited, as @alice:example.org.")
 @click.option("--repo", "repos", multiple=True, help="A repository, as owner/name.")
@@ -150,6 +150,7 @@ class _Run:
 
     def answer(self, given: dict[str, Any]) -> None:
         """By flags and variables, by what was answered before, by asking. Raises AnswerRefused."""
+        from fleetbot.installing import asking
         from fleetbot.installing.answers import checked
         from fleetbot.installing.state import must_be_of
 
@@ -160,35 +161,12 @@ class _Run:
             said["command"] = tuple(shlex.split(said["command"]))
         answers: Answers = msgspec.structs.replace(before, **said)
         if self._asks:
-            answers = _asked(answers)
+            answers = asking.asked(answers)
             if not before.forge:
-                answers = _offered(answers, said)
-            self._ask_secrets(answers, knows_bot=bool(state.password))
+                answers = asking.offered(answers, said)
+            asking.ask_secrets(self._given, answers, knows_bot=bool(state.password))
         self._answers = checked(answers)
         must_be_of(state, self._answers)
-
-    def _ask_secrets(self, answers: Answers, *, knows_bot: bool) -> None:
-        if not self._given.any("maubot-token", "maubot-password"):
-            user = click.prompt("An administrator of maubot", default="admin", err=True)
-            password = click.prompt("  their password", hide_input=True, err=True)
-            self._given.type("maubot-password", f"{user}:{password}")
-        if not self._given.get("forge-token"):
-            page = f"{answers.forge.rstrip('/')}/user/settings/applications"
-            click.echo(f"A token of a Forgejo administrator, scope all: {page}", err=True)
-            self._given.type("forge-token", click.prompt("  token", hide_input=True, err=True))
-        ways_in = ("matrix-secret", "matrix-token", "bot-password", "bot-token")
-        if not knows_bot and not self._given.any(*ways_in):
-            self._ask_way_in(answers)
-
-    def _ask_way_in(self, answers: Answers) -> None:
-        click.echo(f"How may I log {answers.bot} in? Nothing, if maubot runs it already.", err=True)
-        for name, words in _WAYS_IN:
-            typed = click.prompt(
-                f"  {words}", hide_input=True, default="", show_default=False, err=True
-            )
-            if typed:
-                self._given.type(name, typed)
-                return
 
     # what is done
 
@@ -285,73 +263,11 @@ def _given(folder: Path | None) -> Given:
     return Given([*filter(None, [folder]), *([Path(credentials)] if credentials else [])])
 
 
-def _asked(answers: Answers) -> Answers:
-    """What nobody has said yet."""
-    ask: dict[str, Callable[[], Any]] = {
-        "homeserver": lambda: _ask(
-            "homeserver", "The homeserver's address", "http://127.0.0.1:8008"
-        ),
-        "maubot": lambda: _ask("maubot", "maubot's address", "http://127.0.0.1:29316"),
-        "forge": lambda: _ask("forge", "Forgejo's address"),
-        "people": lambda: (_ask("person", "Your Matrix id, as @alice:example.org"),),
-        "repos": lambda: _all("repo", "The repositories, as owner/name"),
-    }
-    for name, prompt in ask.items():
-        if not getattr(answers, name):
-            answers = msgspec.structs.replace(answers, **{name: prompt()})
-    if not answers.bot:
-        server = answers.people[0].partition(":")[2] if answers.people else ""
-        host = server or urlsplit(answers.homeserver).hostname or ""
-        bot = _ask("bot", "The bot's Matrix id", f"@fleetbot:{host}")
-        answers = msgspec.structs.replace(answers, bot=bot)
-    return answers
-
-
-def _offered(answers: Answers, said: dict[str, Any]) -> Answers:
-    """What is asked the first time only."""
-    if "adapter" not in said and answers.folder:
-        choice = click.Choice(["claude-code", "codex", "command"])
-        words = "What does the work? command is a demonstration that costs nothing"
-        adapter = click.prompt(words, default="command", type=choice, err=True)
-        answers = msgspec.structs.replace(answers, adapter=adapter)
-    if "protect" not in said:
-        words = (
-            "Protect the default branches? Then nobody pushes to them any more, people neither: all"
-            " goes through pull requests"
-        )
-        protect = click.confirm(words, default=False, err=True)
-        answers = msgspec.structs.replace(answers, protect=protect)
-    return answers
-
-
-def _ask(name: str, words: str, default: str | None = None) -> str:
-    """Again, until it can be."""
-    return " ".join(_all(name, words, default))
-
-
-def _all(name: str, words: str, default: str | None = None) -> tuple[str, ...]:
-    """One word or several."""
-    from fleetbot.installing.answers import flaw_of
-
-    def read(text: str) -> tuple[str, ...]:
-        for word in (said := tuple(text.split())):
-            if flaw := flaw_of(name, word):
-                raise click.BadParameter(flaw)
-        return said
-
-    found: tuple[str, ...] = click.prompt(words, default=default, value_proc=read, err=True)
-    return found
-
-
 def show(line: Line) -> None:
     """One line, and below it what to do."""
     mark, color = _MARKS[line.told]
-    text = _plain(f"{line.name:<22} {line.text}" if line.name else line.text)
+    text = plain(f"{line.name:<22} {line.text}" if line.name else line.text)
     click.echo(f"{click.style(mark, fg=color)}  {text}")
     remedies: Sequence[str] = () if line.told == "found" else line.remedy
     for remedy in remedies:
-        click.echo(f"{' ' * _INDENT}{_plain(remedy)}")
-
-
-def _plain(text: str) -> str:
-    return text.replace("`", "")
+        click.echo(f"{' ' * _INDENT}{plain(remedy)}")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fleetbot.advice import advice
+from fleetbot.parsing import parse
 from fleetbot.services.findings import Mark
-from fleetbot.settings import parse
 
 FORGE = {
     "url": "http://forge.example",

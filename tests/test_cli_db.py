@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from fleetbot.cli import main
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.on_database import Progress
+from fleetbot.store.chain import GENESIS, link
 from fleetbot.store.lock import ProcessLock
-from fleetbot.store.records import GENESIS, link
 from tests.postgres import PASSWORD, USER, PostgresServer
 from tests.store.backend import PostgresBackend, SqliteBackend
 from tests.store.disk import overwrite

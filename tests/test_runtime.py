@@ -17,9 +17,9 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.parsing import parse
 from fleetbot.runtime import Runtime
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.settings import parse
 from fleetbot.store.audit import check_chain
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot_devkit.forge import DevForge

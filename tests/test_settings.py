@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 
 from fleetbot.domain.model import Priority, TaskState
 from fleetbot.domain.usage import Budget
+from fleetbot.parsing import parse
 from fleetbot.services.labels import LabelMaps
-from fleetbot.settings import RoomSettings, Settings, SettingsError, parse
+from fleetbot.settings import RoomSettings, Settings, SettingsError
 
 BASE = Path(__file__).parent.parent / "base-config.yaml"
 ROOM = "!abc:example.org"
@@ -159,6 +160,18 @@ def test_a_room_hears_of_its_repositories_or_of_all() -> None:
 def test_a_room_may_spell_its_repository_as_it_likes() -> None:
     data = with_forge(repositories=["acme/store"]) | {"rooms": {ROOM: {"repos": ["Acme/Store"]}}}
     assert parse(data).rooms[ROOM].hears("acme/store")
+
+
+@pytest.mark.parametrize("section", [*Settings.__struct_fields__])
+def test_an_odd_setting_is_told_those_of_its_own_section(section: str) -> None:
+    its = getattr(parse(config()), section)
+    data = {"!room:example.org": {"zzz": 1}} if section == "rooms" else {"zzz": 1}
+    known = (RoomSettings if section == "rooms" else type(its)).__struct_fields__
+
+    with pytest.raises(SettingsError) as refused:
+        parse(config(**{section: data}))
+
+    assert str(refused.value).endswith(f"zzz is an unknown setting; known: {', '.join(known)}.")
 
 
 WRONG: Mapping[str, tuple[dict[str, Any], str]] = {

@@ -102,11 +102,6 @@ class Thread(msgspec.Struct, frozen=True):
     def hunk(self) -> str:
         return self.comments[0].diff_hunk
 
-    @property
-    def last_author(self) -> str:
-        """Who had the last word; empty where the account is gone."""
-        return self.comments[-1].author
-
 
 def threads_of(comments: Iterable[ReviewComment]) -> tuple[Thread, ...]:
     """The conversations that comments of whatever reviews make up, the oldest first."""

@@ -62,6 +62,7 @@ class Page(NamedTuple, Generic[T]):
 class Transport:
     """``session`` stays the caller's when it is given; otherwise one is made and closed here, which
     trusts ``ca_file``, or else the system's certificates, and goes by the environment's proxy.
+    ``ca_setting``: what people name those with.
 
     ``token``: a function is asked for each call, as it may have been replaced. ``delays``: seconds
     before each further try, more or less by half. ``longest_wait``: a ``Retry-After`` beyond it is
@@ -76,6 +77,7 @@ class Transport:
         *,
         session: aiohttp.ClientSession | None = None,
         ca_file: str = "",
+        ca_setting: str = "forge.ca_file",
         timeout: float = 15.0,
         concurrency: int = 4,
         delays: Sequence[float] = DELAYS,
@@ -90,6 +92,7 @@ class Transport:
         self._token = token if callable(token) else lambda: token
         self._session = session
         self._ca_file = ca_file
+        self._ca_setting = ca_setting
         self._owns_session = session is None
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._slots = asyncio.Semaphore(concurrency)
@@ -303,7 +306,7 @@ class Transport:
                     body = await _read(response, method, path)
                     return Answer(response.status, response.headers, body)
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
-            why = hindrance(error, "forge.ca_file") or f"cannot connect: {_reason(error)}"
+            why = hindrance(error, self._ca_setting) or f"cannot connect: {_reason(error)}"
             raise _NeverSent(0, method, path, why) from error
         except TimeoutError as error:
             raise ForgeUnavailable(0, method, path, "no answer in time") from error

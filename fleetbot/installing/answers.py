@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from fleetbot import network
 from fleetbot.domain.model import REPO
 
 Adapter = Literal["claude-code", "codex", "command"]
@@ -27,6 +29,7 @@ class AnswerRefused(Exception):
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`public`: maubot's address as Forgejo and runners reach it, "" for what maubot itself says.
+    `ca_file`: what is trusted in place of the system's certificates, "" for those.
     `room`: an id or address of one that is there, "" for a new one. `people` are invited, and
     operators. `protect`: nobody pushes to the default branch; `require_receipt`: nor merges into it
     what the fleet has not verified. `folder`: where the runner's files go, "" for none.
@@ -36,6 +39,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     maubot: str = ""
     forge: str = ""
     public: str = ""
+    ca_file: str = ""
     bot: str = ""
     instance: str = "fleetbot"
     repos: tuple[str, ...] = ()
@@ -59,6 +63,24 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def bot_name(self) -> str:
         return self.bot.partition(":")[0].removeprefix("@")
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether any server is reached by TLS."""
+        return any(map(is_encrypted, (self.homeserver, self.maubot, self.forge, self.public)))
+
+    def ca_file_for(self, url: str) -> str:
+        """What whoever calls that address is told to trust; "" where they need not be told."""
+        return self.ca_file if is_encrypted(url) else ""
+
+
+def whole_path(text: str) -> str:
+    """The same from any folder; "" for none."""
+    return str(Path(text).expanduser().absolute()) if text else ""
+
+
+def is_encrypted(url: str) -> bool:
+    return url.lower().startswith("https:")
+
 
 _ADDRESSES = ("homeserver", "maubot", "forge", "public")
 _NEEDED = frozenset({"homeserver", "maubot", "forge", "bot", "instance"})
@@ -80,7 +102,8 @@ def flaw_of(name: str, value: str) -> str:
 
 
 def checked(answers: Answers) -> Answers:
-    """The same, addresses without a slash at their end. Raises AnswerRefused."""
+    """The same, addresses without a slash at their end, and files by their whole path. Raises
+    AnswerRefused."""
     given = [(name, getattr(answers, name)) for name in (*_ADDRESSES, "bot", "instance", "room")]
     given += [("repo", repo) for repo in answers.repos]
     given += [("person", person) for person in answers.people]
@@ -89,5 +112,8 @@ def checked(answers: Answers) -> Answers:
             raise AnswerRefused(f"--{name}: {flaw}")
     if not answers.repos:
         raise AnswerRefused("--repo: name at least one repository, as owner/name.")
+    ca_file = whole_path(answers.ca_file)
+    if ca_file and (flaw := network.flaw_of(ca_file)):
+        raise AnswerRefused(f"--ca-file: {flaw}")
     trimmed = {name: getattr(answers, name).rstrip("/") for name in _ADDRESSES}
-    return msgspec.structs.replace(answers, **trimmed)
+    return msgspec.structs.replace(answers, ca_file=ca_file, **trimmed)

@@ -18,9 +18,9 @@ _NEEDS = "An operator's token shows all: one of `auth.operator_tokens` of the pl
 _TOLD_BEFORE = ("account", "labels", "branch", "webhook")  # of each repository
 
 
-async def look_at(url: str, token: str) -> Sequence[Finding]:
-    """The same of a plugin's address; `token` may be empty."""
-    async with open_session("", url) as session:
+async def look_at(url: str, token: str, ca_file: str = "") -> Sequence[Finding]:
+    """The same of a plugin's address; `token` may be empty. `ca_file`: as `open_session` has it."""
+    async with open_session(ca_file, url) as session:
         server = Server("fleetbot", url, session, f"Bearer {token}" if token else "")
         return await examine(Orchestrator(server))
 

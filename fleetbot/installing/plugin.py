@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetbot import __version__
 from fleetbot.installing import yaml
 from fleetbot.installing.archive import order_of, version_of
-from fleetbot.installing.servers import Refused, Server
+from fleetbot.installing.servers import Refused
 from fleetbot.installing.site import PLUGIN, Site
 from fleetbot.installing.stage import Stage
-from fleetbot.network import open_session
+from fleetbot.installing.state import digest
 from fleetbot.services.findings import Finding, Mark
 
 _LOG = (
@@ -20,6 +19,10 @@ _LOG = (
 )
 _STALE = (
     "Where this version was uploaded before, in another build: restart maubot, and run this again"
+)
+_OF_ITS_MACHINE = (
+    "`forge.ca_file` is read where maubot runs: put the file there at the same place, or name the"
+    " one that is there in the instance's configuration"
 )
 _LISTS = frozenset({"enrolment_tokens", "reader_tokens", "operator_tokens", "operators"})
 
@@ -100,7 +103,7 @@ class Instance(Stage):
         return [self._of(instance)]
 
     def _of(self, instance: dict[str, Any]) -> Finding:
-        missing = self._missing(yaml.load(instance["config"]))
+        missing = self._wanted(yaml.load(instance["config"]))
         if missing:
             names = ", ".join(f"`{name}`" for name in missing)
             offer = f"fill in {names}"
@@ -124,7 +127,7 @@ class Instance(Stage):
         there = await site.maubot.instance(self._id) or {}
         if not there.get("started"):
             raise Refused(f"maubot could not start the instance `{self._id}`", 0, "", _LOG)
-        await (await site.orchestrator()).up()
+        await self._comes_up()
         tokens = site.kept.state.tokens
         site.kept.keep(tokens={who: its for who, its in tokens.items() if who != self._forge_bot})
 
@@ -132,16 +135,18 @@ class Instance(Stage):
         try:
             await self._site.maubot.put_instance(self._id, **fields, enabled=True, started=True)
         except Refused as refused:
-            if refused.status < 500:
-                raise
-            raise Refused(str(refused), refused.status, refused.code, _LOG, _STALE) from None
+            remedy = (_LOG, _STALE) if refused.status >= 500 else refused.remedy
+            raise _explained(refused, *remedy) from None
+
+    async def _comes_up(self) -> None:
+        try:
+            await (await self._site.orchestrator()).up()
+        except Refused as refused:
+            raise _explained(refused, *refused.remedy) from None
 
     @property
     def _forge_bot(self) -> str:
         return self._site.answers.forge_bot
-
-    def _missing(self, config: Mapping[str, Any]) -> list[str]:
-        return list(self._wanted(config))
 
     def _fill(self, config: dict[str, Any]) -> dict[str, str]:
         """Put in what is missing; by setting the hash of what was put in."""
@@ -161,6 +166,8 @@ class Instance(Stage):
         wanted: dict[str, Any] = {}
         if _at(config, "forge.url") != answers.forge:
             wanted["forge.url"] = answers.forge
+        if not _at(config, "forge.ca_file") and (trusted := answers.ca_file_for(answers.forge)):
+            wanted["forge.ca_file"] = trusted
         if not _at(config, "forge.token") or (token and _at(config, "forge.token") != token):
             wanted["forge.token"] = token
         if not _at(config, "forge.webhook_secret"):
@@ -192,10 +199,10 @@ class Instance(Stage):
         site.kept.keep(instance=False, settings={})
 
 
-def digest(value: object) -> str:
-    """Of a setting, so that what somebody has changed since stays."""
-    said = "\n".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return hashlib.sha256(said.encode()).hexdigest()
+def _explained(refused: Refused, *remedy: str) -> Refused:
+    """With what to do about it."""
+    way = (_OF_ITS_MACHINE,) if "forge.ca_file" in str(refused) else remedy
+    return Refused(str(refused), refused.status, refused.code, *way)
 
 
 def _at(config: Mapping[str, Any], name: str) -> Any:
@@ -228,9 +235,9 @@ class Address(Stage):
 
     async def _problem(self, address: str) -> str:
         """What keeps the instance from being found there, from here."""
-        session = await self._site.stack.enter_async_context(open_session("", address))
+        server = await self._site.servers.of("fleetbot", address)
         try:
-            await Server("fleetbot", address, session).call("GET", "/healthz")
+            await server.call("GET", "/healthz")
         except Refused as refused:
             return str(refused)
         return ""

@@ -1,4 +1,4 @@
-"""The runner's folder: a short configuration for one agent, and its two tokens."""
+"""The runner's folder: a short configuration for one agent, its two tokens, and what it trusts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 
 from fleetbot.installing.answers import Answers
 from fleetbot.installing.forgejo import address_of
-from fleetbot.installing.plugin import digest
 from fleetbot.installing.servers import Refused
 from fleetbot.installing.site import Site
 from fleetbot.installing.stage import Stage
+from fleetbot.installing.state import digest
+from fleetbot.network import certificates
 from fleetbot.services.findings import Finding, Mark
 
 _CONFIG, _FORGE, _ENROL = "config.toml", "forge-token", "enrolment-token"
+_CA = "ca.pem"
 
 
 class RunnerFiles(Stage):
@@ -26,11 +28,16 @@ class RunnerFiles(Stage):
         self._folder = Path(site.answers.folder).expanduser().absolute()
 
     async def look(self) -> Sequence[Finding]:
-        missing = [name for name in (_CONFIG, _FORGE, _ENROL) if not self._path(name).exists()]
+        missing = [name for name in self._names if not self._path(name).exists()]
         if not missing:
             return [Finding("runner", Mark.WELL, f"{self._folder}: {_CONFIG}, and its tokens")]
         offer = f"write {', '.join(missing)} into {self._folder}"
         return [Finding("runner", Mark.BAD, f"{self._folder} is not complete", offer=offer)]
+
+    @property
+    def _names(self) -> Sequence[str]:
+        trusted = [_CA] if self._site.answers.ca_file else []
+        return [_CONFIG, _FORGE, _ENROL, *trusted]
 
     async def do(self) -> None:
         try:
@@ -62,11 +69,14 @@ class RunnerFiles(Stage):
         enrolment = ((await site.config() or {}).get("auth") or {}).get("enrolment_tokens")
         if not address or not enrolment:
             raise Refused("the instance tells neither its address nor an enrolment token")
-        return {
+        files = {
             _FORGE: f"{site.tokens[self._who]}\n",
             _ENROL: f"{enrolment[0]}\n",
             _CONFIG: config(site.answers, address),
         }
+        if site.answers.ca_file:
+            files[_CA] = certificates(site.answers.ca_file)
+        return files
 
     def _write(self, path: Path, content: str) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -103,10 +113,12 @@ def config(answers: Answers, address: str, quoted: Callable[[str], str] = json.d
         "# A runner of fleetbot's, with one agent; docs/reference/configuration-runner.md has all.",
         "[orchestrator]",
         f"url = {quoted(address)}",
+        *_trusting(answers, address),
         f'enrolment_token_file = "{_ENROL}"',
         "",
         "[forge]",
         f"url = {quoted(answers.forge)}",
+        *_trusting(answers, answers.forge),
         f"username = {quoted(answers.forge_runner)}",
         f'token_file = "{_FORGE}"',
         "# Who the commits are by; all runners of a fleet say the same.",
@@ -120,3 +132,7 @@ def config(answers: Answers, address: str, quoted: Callable[[str], str] = json.d
         argv = ", ".join(map(quoted, answers.command))
         said += ["", "[agents.command]", f"argv = [{argv}]"]
     return "\n".join(said) + "\n"
+
+
+def _trusting(answers: Answers, url: str) -> list[str]:
+    return [f'ca_file = "{_CA}"'] if answers.ca_file_for(url) else []

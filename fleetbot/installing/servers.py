@@ -10,6 +10,9 @@ from typing import Any
 
 import aiohttp
 
+from fleetbot.network import hindrance
+
+CA_OPTION = "--ca-file"
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _TRIES = 4
 _LONGEST_REST = 60.0  # seconds that a server may ask us to wait
@@ -61,9 +64,9 @@ class Server:
         for tries in range(_TRIES):
             status, text = await self._once(method, path, json, authorization, data)
             if status < 300:
-                return jsonlib.loads(text) if text.strip() else None
+                return self._answer(method, path, text)
             said = _object(text)
-            rest = float(said.get("retry_after_ms", 1000)) / 1000
+            rest = _rest(said)
             if status != 429 or tries == _TRIES - 1 or rest > _LONGEST_REST:
                 raise self._refused(method, path, status, said)
             await self._sleep(rest)
@@ -97,8 +100,15 @@ class Server:
                 self._must_be_json(method, path, response, text)
                 return response.status, text
         except (aiohttp.ClientError, TimeoutError) as problem:
-            said = str(problem) or "no answer in time"
+            said = hindrance(problem, CA_OPTION) or str(problem) or "no answer in time"
             raise Refused(f"{self.name} is not reached at {self.url}: {said}") from None
+
+    def _answer(self, method: str, path: str, text: str) -> Any:
+        try:
+            return jsonlib.loads(text) if text.strip() else None
+        except ValueError:
+            where = f"{method} {self.url}{path}"
+            raise Refused(f"{self.name}: what {where} answered breaks off") from None
 
     def _must_be_json(
         self, method: str, path: str, response: aiohttp.ClientResponse, text: str
@@ -120,6 +130,12 @@ class Server:
         words = " ".join(words.split())[:_LONGEST]
         text = f"{self.name} answered {status} to {method} {path.partition('?')[0]}"
         return Refused(f"{text}: {words}" if words else text, status, str(said.get("errcode", "")))
+
+
+def _rest(said: Mapping[str, Any]) -> float:
+    """How many seconds it asks for."""
+    asked = said.get("retry_after_ms")
+    return asked / 1000 if isinstance(asked, int | float) else 1.0
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from fleetbot.installing.forgejo import Accounts
 from fleetbot.installing.given import Given, ways_of
 from fleetbot.installing.matrix import Matrix
 from fleetbot.installing.maubot import Maubot
-from fleetbot.installing.servers import Refused, Server
+from fleetbot.installing.servers import CA_OPTION, Refused, Server
 from fleetbot.installing.state import Kept
 from fleetbot.network import open_session
+from fleetbot.parsing import parse
 from fleetbot.services.setup.mapping import Edit
-from fleetbot.settings import Settings, SettingsError, parse
+from fleetbot.settings import Settings, SettingsError
 
 PLUGIN = "dev.fleetbot"
 
@@ -60,7 +61,7 @@ class Site:
     forge: ForgeClient
     to_forge: aiohttp.ClientSession
     archive: bytes | None
-    stack: AsyncExitStack
+    servers: Servers
     tokens: dict[str, str] = field(default_factory=dict)
     deactivates: bool = False
     secret: Callable[[], str] = lambda: secrets.token_urlsafe(32)
@@ -74,7 +75,7 @@ class Site:
     ) -> AsyncIterator[Site]:
         """Raises Refused where maubot does not take the password."""
         async with AsyncExitStack() as stack:
-            servers = _Servers(stack, given)
+            servers = Servers(stack, given, answers.ca_file)
             forge_token = given.get("forge-token")
             session = await servers.session(answers.forge)
             yield cls(
@@ -84,16 +85,18 @@ class Site:
                 Maubot(await servers.of("maubot", answers.maubot, await servers.maubot(answers))),
                 Matrix(await servers.of("the homeserver", answers.homeserver)),
                 Accounts(await servers.of("Forgejo", answers.forge, f"token {forge_token}")),
-                ForgeClient(answers.forge, forge_token, session=session),
+                ForgeClient(answers.forge, forge_token, session=session, ca_setting=CA_OPTION),
                 session,
                 archive,
-                stack,
+                servers,
             )
 
     def forge_as(self, token: str, login: str | None = None) -> ForgeClient:
         """A client of another account's."""
         url, session = self.answers.forge, self.to_forge
-        return ForgeClient(url, token, login=login, session=session, delays=())
+        return ForgeClient(
+            url, token, login=login, session=session, ca_setting=CA_OPTION, delays=()
+        )
 
     async def bot_token(self) -> str:
         """Of the bot's Matrix account; "" where nobody has one."""
@@ -130,8 +133,7 @@ class Site:
         """The instance, where maubot has it, with its own operator's token."""
         tokens = (await self.config() or {}).get("auth", {}).get("operator_tokens") or [""]
         url = self.maubot.plugin_url(self.answers.instance)
-        servers = _Servers(self.stack, self.given)
-        server = await servers.of("fleetbot", url, f"Bearer {tokens[0]}")
+        server = await self.servers.of("fleetbot", url, f"Bearer {tokens[0]}")
         return Orchestrator(server, self.sleep)
 
     async def address(self) -> str:
@@ -145,12 +147,19 @@ class Site:
 
 
 @dataclass
-class _Servers:
+class Servers:
+    """Each address has one session, closed with the `stack`."""
+
     stack: AsyncExitStack
     given: Given
+    ca_file: str
+    _sessions: dict[str, aiohttp.ClientSession] = field(default_factory=dict)
 
     async def session(self, url: str) -> aiohttp.ClientSession:
-        return await self.stack.enter_async_context(open_session("", url))
+        if url not in self._sessions:
+            session = open_session(self.ca_file, url)
+            self._sessions[url] = await self.stack.enter_async_context(session)
+        return self._sessions[url]
 
     async def of(self, name: str, url: str, authorization: str = "") -> Server:
         session = await self.session(url)

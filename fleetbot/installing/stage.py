@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from fleetbot.services.findings import Finding
 
 
-class Stage:
+class Stage(ABC):
     """One thing that setup sees to: how it is, how it is made so, how that is taken back.
 
     All may be asked for twice. A finding with an `offer` is what `do` would do. `is_needed`: where
@@ -16,11 +17,12 @@ class Stage:
 
     is_needed = True
 
-    async def look(self) -> Sequence[Finding]:
-        raise NotImplementedError
+    @abstractmethod
+    async def look(self) -> Sequence[Finding]: ...
 
     async def do(self) -> None:
         """Nothing is offered where there is nothing to do."""
+        return
 
     def made(self) -> str:
         """What there is to take back, in words; "" for nothing."""
@@ -28,3 +30,4 @@ class Stage:
 
     async def undo(self) -> None:
         """Of what was made only that is taken back."""
+        return

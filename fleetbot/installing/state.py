@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +71,12 @@ def must_be_of(state: State, answers: Answers) -> None:
                 f"--{name.replace('_', '-')}: it was {was!r} when setup made what it made, and now"
                 f" is {now!r}; take that back first (--undo), or name another file with --state"
             )
+
+
+def digest(value: object) -> str:
+    """Of a setting or a file, so that what somebody has changed since stays."""
+    said = "\n".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 class Kept:

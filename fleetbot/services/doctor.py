@@ -6,8 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fleetbot import wire
+from fleetbot.domain.errors import FleetError
+from fleetbot.forge.errors import ForgeError
 from fleetbot.logs import log_of
 from fleetbot.services.findings import Finding, Mark
+from fleetbot.services.outbox import Refused, RetryLater
+from fleetbot.store.interface import StoreUnavailable
 
 log = log_of("fleetbot.doctor")
 
@@ -32,6 +36,7 @@ _REMEDIES: Mapping[str, str] = {
     " docs/howto/after-the-pull-request.md",
     "loops": "maubot's log has the error; restart the instance if it does not pass",
 }
+_EXPECTED = (FleetError, ForgeError, Refused, RetryLater, StoreUnavailable)
 _GRAVITY = {"branches": Mark.WARN}
 
 
@@ -60,9 +65,12 @@ class Doctor:
                 return await self._exams[name]()
         except TimeoutError:
             says = f"no answer within {self._seconds:g} s"
-        except Exception as error:
+        except _EXPECTED as error:
             log.info("%s cannot be examined: %s", name, error)
             says = f"could not be examined: {error}"
+        except Exception as error:  # a bug, which must not hide what the others have found
+            log.exception("the examination of %s broke", name)
+            says = f"could not be examined, and the log says why: {error}"
         return [Finding(name, Mark.WARN, says)]
 
     async def _healthy(self) -> list[Finding]:

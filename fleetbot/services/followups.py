@@ -322,7 +322,8 @@ class Followups:
 
     def _later(self, task: TaskId, known: _Watched, patience: Patience, problem: str) -> None:
         if problem and task in self._watched and self._failing.get(task) != problem:
-            log.warning("the pull request of %s could not be looked at: %s", task, problem)
+            message = "the pull request of %s could not be looked at; it is tried again: %s"
+            log.warning(message, task, problem)
             self._failing[task] = problem
         wait = patience.wait(known.tries, task)
         self._put(task, known, self._fleet.clock() + wait, known.tries + 1)

@@ -248,7 +248,9 @@ class ForgeSender:
             if error.status != 500:
                 raise
             # Forgejo's answer where somebody assigned has lost access since: not ours to mend.
-            log.warning("%s does not let its assignees be changed: %s", task.ref, error)
+            log.warning(
+                "%s does not let its assignees be changed; has one lost access? %s", task.ref, error
+            )
             return "assignee refused"
         return f"assigned {', '.join(logins) or 'nobody'}"
 
@@ -258,7 +260,8 @@ class ForgeSender:
             return logins
         able = {user.login.lower() for user in await self._client.assignees(repo)}
         if missing := logins - able:
-            log.warning("%s cannot be assigned in %s", ", ".join(missing), repo)
+            who = ", ".join(sorted(missing))
+            log.warning("%s cannot be assigned in %s: give them access to it", who, repo)
         return logins - able
 
     async def _say_status(self, standing: Standing) -> str:

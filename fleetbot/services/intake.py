@@ -166,7 +166,9 @@ class Intake:
             try:
                 event = _event_of(arrival)
             except MalformedDelivery as error:
-                log.warning("%s cannot be understood: %s", arrival.key, error)
+                log.warning(
+                    "%s cannot be understood, and is left to reconciliation: %s", arrival.key, error
+                )
                 await self._settle([arrival], str(error))
             else:
                 batches.setdefault(_matter(event), []).append(_Seen(arrival, event))

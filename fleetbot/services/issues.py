@@ -180,7 +180,10 @@ class Issues:
             except forge.ForgeUnavailable:
                 raise
             except forge.ForgeError as error:
-                log.warning("#%d depends on %s#%d: %s", subject.number, repo.name, number, error)
+                its = self._fleet.state.places.repos.get(subject.repo)
+                theirs = f"{its.name if its else subject.repo}#{subject.number}"
+                message = "%s, which depends on %s#%d, cannot be looked at: %s"
+                log.warning(message, theirs, repo.name, number, error)
 
     async def follow(self, task: Task) -> Task | None:
         """Have a task that is about to be judged follow its issue, and its base."""

@@ -230,7 +230,8 @@ class Courier:
 
     def _given_up(self, due: Due, error: str) -> Change:
         entry = due.entry
-        log.error("%s to %s is given up: %s", entry.kind, entry.destination, error)
+        message = "%s to %s is given up: %s; `!fleet doctor retry` sends it again"
+        log.error(message, entry.kind, entry.destination, error)
         return Change(given_up=(GivenUp(id=entry.id, at=self._clock(), error=error),))
 
 

@@ -20,9 +20,8 @@ from fleetbot.domain.state import FleetState
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store.archive.segments import Segment
 from fleetbot.store.auditable import Row
-from fleetbot.store.chain import Chain, ChainBroken
+from fleetbot.store.chain import Chain, ChainBroken, Head, JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
-from fleetbot.store.records import Head, JournalLine
 from fleetbot.store.vault import Vault
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetbot.store.archive.segments import Segment
-from fleetbot.store.records import GENESIS, Head, JournalLine
+from fleetbot.store.chain import GENESIS, Head, JournalLine
 
 Row = tuple[Any, ...]
 
@@ -21,7 +21,7 @@ class Auditable(ABC):
     """See `interface.Store` for what the methods promise."""
 
     knows_archive = True
-    """Not so before it was brought up to date."""
+    """Whether it tells what is in the archive; not so before it was brought up to date."""
 
     @abstractmethod
     async def rows(self, query: str, *values: object) -> list[Row]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from fleetbot.store import existing, sqlite_vault
 from fleetbot.store.audit import check_chain
 from fleetbot.store.causes import meaning
+from fleetbot.store.chain import Head
 from fleetbot.store.copying import copy
 from fleetbot.store.damage import Progress, in_silence
 from fleetbot.store.emerging import emerging
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.place import Place, SqlitePlace
-from fleetbot.store.records import Head
 
 
 class BackupRefused(Exception):

@@ -1,8 +1,63 @@
-"""The hashes of the journal, followed from line to line."""
+"""The journal's lines as they are kept, and their hashes, followed from line to line."""
 
 from __future__ import annotations
 
-from fleetbot.store.records import GENESIS, Head, JournalLine, link
+from hashlib import sha256
+
+import msgspec
+
+GENESIS = bytes(32)
+_json = msgspec.json.Encoder()
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The journal's last line: whoever has noted it elsewhere knows of every line up to it."""
+
+    seq: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash.hex()}"
+
+
+class JournalLine(msgspec.Struct, frozen=True):
+    """An event as it is kept: `data` is the exact text that `hash` covers.
+
+    `schema` says how to read it.
+    """
+
+    seq: int
+    stream: str
+    version: int
+    type: str
+    at: int
+    actor: str
+    cause: str
+    data: str
+    hash: bytes
+    schema: int
+
+
+def link(
+    previous: bytes,
+    seq: int,
+    stream: str,
+    version: int,
+    at: int,
+    actor: str,
+    cause: str,
+    data: bytes,
+    schema: int,
+) -> bytes:
+    """The hash of a line.
+
+    SHA-256 over the hash before it (`GENESIS` for the first) and `[seq, stream, version, at, actor,
+    cause, schema, data]` as compact JSON in UTF-8, with the event's JSON as it is kept. Lines of
+    schema 1 were written before there was a number, and have none there.
+    """
+    place = (seq, stream, version, at, actor, cause)
+    numbered = place if schema == 1 else (*place, schema)
+    return sha256(previous + _json.encode((*numbered, msgspec.Raw(data)))).digest()
 
 
 class ChainBroken(Exception):

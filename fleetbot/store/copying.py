@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from fleetbot.store.audit import examine
 from fleetbot.store.auditable import Row
+from fleetbot.store.chain import Head
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
-from fleetbot.store.records import Head
 from fleetbot.store.vault import Table, Vault
 
 

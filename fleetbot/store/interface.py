@@ -24,6 +24,8 @@ from fleetbot.domain.model import (
 from fleetbot.spread import Spread
 from fleetbot.store.archive.archiving import Archived
 from fleetbot.store.archive.segments import Segment
+from fleetbot.store.chain import Head, JournalLine
+from fleetbot.store.figures import Outcomes, RunTotals, UsageBy, UsageSum
 from fleetbot.store.identities import Claim, Enrolment
 from fleetbot.store.records import (
     Acknowledged,
@@ -33,20 +35,14 @@ from fleetbot.store.records import (
     DeadLetter,
     Due,
     Graveyard,
-    Head,
-    JournalLine,
     LogChunk,
     LogLine,
-    Outcomes,
     Posted,
     PostKind,
     QueueTrouble,
-    RunTotals,
     Shelved,
     Snapshot,
     Standing,
-    UsageBy,
-    UsageSum,
 )
 from fleetbot.store.scope import Repos
 

@@ -20,13 +20,13 @@ from fleetbot.domain.events import (
 from fleetbot.domain.model import RunId
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store import identities, outcomes, retention
+from fleetbot.store.chain import GENESIS, link
 from fleetbot.store.database import Database, Statement
 from fleetbot.store.identities import Claim, Enrolment, Identity, Person
 from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
 from fleetbot.store.outbox import Outbox
 from fleetbot.store.records import (
-    GENESIS,
     LINE_BYTES,
     LOG_BYTES,
     LOG_IS_FULL,
@@ -35,7 +35,6 @@ from fleetbot.store.records import (
     Change,
     LogChunk,
     Posted,
-    link,
     readable,
 )
 from fleetbot.store.scope import as_list

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fleetbot.store.records import JournalLine
+from fleetbot.store.chain import JournalLine
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

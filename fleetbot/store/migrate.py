@@ -104,7 +104,7 @@ def _brought_up_to_date(yoyo: ModuleType, backend: Any, database: str, where: st
             applied = [_apply(backend, migration) for migration in backend.to_apply(migrations)]
             _refuse_newer_lines(backend)
     for name in applied:
-        log.info("applied migration %s", name)
+        log.info("applied migration %s to %s", name, where)
     return applied
 
 

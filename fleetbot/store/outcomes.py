@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleetbot.store.records import Outcomes
+from fleetbot.store.figures import Outcomes
 from fleetbot.store.scope import Repos, of_repos
 
 Query = tuple[str, dict[str, object]]

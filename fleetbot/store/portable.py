@@ -6,6 +6,7 @@ What is whole can be put into an empty database, and is the same fleet there.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from io import BufferedIOBase
 from itertools import islice
@@ -15,16 +16,13 @@ import msgspec
 
 from fleetbot.store import lines
 from fleetbot.store.audit import Audited, check_type, rebuild
-from fleetbot.store.auditable import Row
-from fleetbot.store.chain import Chain, ChainBroken
+from fleetbot.store.chain import GENESIS, Chain, ChainBroken, Head, JournalLine
 from fleetbot.store.copying import refuse_filled
 from fleetbot.store.damage import Progress, in_silence
-from fleetbot.store.records import GENESIS, Head, JournalLine
 from fleetbot.store.vault import Vault
 
 _PAGE = 1000
 _GZIP = b"\x1f\x8b"
-_COLUMNS = JournalLine.__struct_fields__
 
 
 class ExportRefused(Exception):
@@ -85,14 +83,10 @@ async def put_in(file: Path, vault: Vault, tell: Progress = in_silence) -> Head:
     await refuse_filled(vault, await vault.tables())
     found = (line for line in _read(file) if isinstance(line, JournalLine))
     while page := list(islice(found, _PAGE)):
-        await vault.insert("events", _COLUMNS, [_row(line) for line in page])
+        await vault.insert_lines(page)
         tell("lines of the journal written", page[-1].seq)
     await rebuild(vault, tell)
     return await vault.head()
-
-
-def _row(line: JournalLine) -> Row:
-    return msgspec.structs.astuple(line)
 
 
 def _hold(file: Path, chain: Chain, line: JournalLine) -> None:
@@ -121,11 +115,11 @@ def _read(file: Path) -> Iterator[JournalLine | Head]:
                     return
                 try:
                     line = lines.decode(row)
-                except (ValueError, msgspec.DecodeError) as error:
+                except ValueError as error:
                     raise ImportRefused(f"{where}: no line of a journal: {error}") from error
                 last = Head(line.seq, line.hash)
                 yield line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ImportRefused(f"{file} cannot be read: {error}") from error
 
 

@@ -24,6 +24,7 @@ from fleetbot.domain.repositories import at_home
 from fleetbot.store import identities, outbox, outcomes, spending, totals
 from fleetbot.store.auditable import Auditable, Row
 from fleetbot.store.database import Source
+from fleetbot.store.figures import Outcomes, RunTotals, UsageBy, UsageSum
 from fleetbot.store.identities import Claim, Enrolment, Identity
 from fleetbot.store.interface import Unreadable
 from fleetbot.store.reader import Reader
@@ -34,15 +35,11 @@ from fleetbot.store.records import (
     DeadLetter,
     Graveyard,
     LogLine,
-    Outcomes,
     Posted,
     PostKind,
     QueueTrouble,
-    RunTotals,
     Shelved,
     Standing,
-    UsageBy,
-    UsageSum,
 )
 from fleetbot.store.scope import Repos, as_list, named
 from fleetbot.store.snapshot import (

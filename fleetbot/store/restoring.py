@@ -13,6 +13,7 @@ from pathlib import Path
 from fleetbot.store import existing
 from fleetbot.store.audit import examine, rebuild
 from fleetbot.store.backup import BackupRefused, alone, copy_file, errors
+from fleetbot.store.chain import Head
 from fleetbot.store.copying import copy
 from fleetbot.store.damage import Damage, JournalDamaged, Progress, in_silence
 from fleetbot.store.emerging import emerging
@@ -20,7 +21,6 @@ from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.migrate import migrate_postgres, migrate_sqlite
 from fleetbot.store.place import Place, PostgresPlace, SqlitePlace
-from fleetbot.store.records import Head
 from fleetbot.store.sqlite_vault import Missing
 
 Now = Callable[[], datetime]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fleetbot.domain.usage import DAY_MS, Usage
-from fleetbot.store.records import UsageBy, UsageSum
+from fleetbot.store.figures import UsageBy, UsageSum
 from fleetbot.store.scope import Repos, of_repos
 
 Query = tuple[str, tuple[object, ...]]
@@ -16,7 +16,7 @@ Query = tuple[str, tuple[object, ...]]
 TOTAL = "coalesce(sum(CAST({} AS DOUBLE PRECISION)), 0)"
 _FRESH, _OUT, _CACHED = map(TOTAL.format, ("input_tokens", "output_tokens", "cached_tokens"))
 _SUMS = f"count(*), {_FRESH}, {_OUT}, {_CACHED}, sum(cost_usd), count(*) - count(cost_usd)"
-MOST = 2**63 - 1
+_MOST = 2**63 - 1
 _RUNS = "FROM runs"
 _RUNS_OF_REPOS = """
     FROM runs JOIN tasks ON tasks.id = runs.task LEFT JOIN repos
@@ -62,8 +62,11 @@ def summed(row: tuple[Any, ...], part: UsageBy | None = None) -> UsageSum:
     key, runs, fresh, out, cached, cost, untold = row
     if part is UsageBy.DAY:
         key = f"{datetime.fromtimestamp(key * DAY_MS / 1000, UTC):%Y-%m-%d}"
-    tokens = [min(int(total), MOST) for total in (fresh, out, cached)]
-    usage = Usage(
+    return UsageSum(key=key, runs=runs, usage=used(fresh, out, cached, cost), untold=untold)
+
+
+def used(fresh: float, out: float, cached: float, cost: float | None) -> Usage:
+    tokens = [min(int(total), _MOST) for total in (fresh, out, cached)]
+    return Usage(
         input_tokens=tokens[0], output_tokens=tokens[1], cached_tokens=tokens[2], cost_usd=cost
     )
-    return UsageSum(key=key, runs=runs, usage=usage, untold=untold)

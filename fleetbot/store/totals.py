@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fleetbot.domain.usage import Usage
-from fleetbot.store.records import RunTotals
-from fleetbot.store.spending import MOST, TOTAL
+from fleetbot.store.figures import RunTotals
+from fleetbot.store.spending import TOTAL, used
 
 Query = tuple[str, tuple[object, ...]]
 
@@ -42,7 +41,6 @@ def totals(since: int, until: int | None, bounds_ms: Sequence[int]) -> Query:
 
 def total(row: tuple[Any, ...]) -> RunTotals:
     outcome, runs, first_try, fresh, out, cached, cost, untold, begun, took, *within = row
-    tokens = [min(int(sum), MOST) for sum in (fresh, out, cached)]
     return RunTotals(
         outcome=outcome,
         runs=runs,
@@ -50,8 +48,6 @@ def total(row: tuple[Any, ...]) -> RunTotals:
         begun=begun,
         took_ms=int(took),
         within=tuple(within),
-        usage=Usage(
-            input_tokens=tokens[0], output_tokens=tokens[1], cached_tokens=tokens[2], cost_usd=cost
-        ),
+        usage=used(fresh, out, cached, cost),
         untold=untold,
     )

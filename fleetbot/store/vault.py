@@ -9,12 +9,16 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from fleetbot.store.auditable import Auditable, Row
+from fleetbot.store.chain import JournalLine
 from fleetbot.store.database import Statement
 
 _FIRST = 64  # rows of a page; it grows as long as they are short
 _MOST = 4096
 _PAGE_BYTES = 4 << 20
+_OF_A_LINE = JournalLine.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ class Vault(Auditable):
 
     @abstractmethod
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None: ...
+
+    async def insert_lines(self, lines: Sequence[JournalLine]) -> None:
+        await self.insert("events", _OF_A_LINE, [msgspec.structs.astuple(line) for line in lines])
 
     @abstractmethod
     async def tables(self) -> Mapping[str, Table]:

@@ -105,7 +105,8 @@ class Writer:
         except (DatabaseInUse, Deposed) as refusal:
             error = refusal
         except self._source.failures as failure:
-            log.error("%s: %s; what was not durable is given up", self._source.where, failure)
+            where, what = self._source.where, meaning(failure)
+            log.error("%s: %s; what was not durable is given up", where, what)
             error = failure
         except Exception as failure:
             where = self._source.where
@@ -219,7 +220,8 @@ def _alone(database: Database, journal: Journal, work: Work) -> Any:
     except Exception as error:
         if not database.blames_the_record(error) or (isinstance(work, Change) and work.events):
             raise
-        log.error("a record cannot be written and is refused: %r", error)
+        what = type(error).__name__
+        log.error("a record cannot be written and is refused: %s: %s", what, error)
         database.execute("ROLLBACK TO one")
         journal.reread()
         result = Unwritable(f"this cannot be kept: {type(error).__name__}")

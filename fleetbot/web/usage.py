@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleetbot import wire
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.records import UsageBy, UsageSum
+from fleetbot.store.figures import UsageBy, UsageSum
 from fleetbot.web.endpoint import Call, Endpoint, NoBody, Query, reader_gets
 from fleetbot.web.tasks import Limit
 

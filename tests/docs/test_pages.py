@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.waits import WaitReason
+from fleetbot.parsing import parse
 from fleetbot.runner.adapters import claude_code, codex
 from fleetbot.runner.config import decode
-from fleetbot.settings import parse
 from fleetbot.store import flat
 from fleetbot_devkit.docs import ROOT
 from fleetbot_devkit.docs.settings import read_toml, read_yaml

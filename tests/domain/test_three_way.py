@@ -41,6 +41,21 @@ def test_what_is_near_is_not(theirs: bytes) -> None:
     assert merged(BASE, MINE, theirs) is None
 
 
+LONG = b"".join(b"line %d\n" % number for number in range(30_000))
+
+
+def test_a_long_text_is_put_together_where_little_of_it_has_changed() -> None:
+    ours, theirs = (LONG.replace(b"line %d\n" % at, b"mine\n") for at in (100, 900))
+    assert merged(LONG, ours, theirs) == ours.replace(b"line 900\n", b"mine\n")
+
+
+def test_what_would_take_long_to_compare_is_not() -> None:
+    """Few lines, each often, in another order: an agent may well write that into a file."""
+    few = [b"line %d\n" % (number % 110) for number in range(30_000)]
+    base, ours = b"".join(few), b"".join(reversed(few))
+    assert merged(base, ours, base) is None
+
+
 TEXTS = st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=14).map(
     lambda words: "".join(f"{word}\n" for word in words).encode()
 )

@@ -85,7 +85,7 @@ async def test_an_answer_joins_its_conversation_and_no_other(
     assert answer.pull_request_review_id == old.review_id
     threads = {one.id: one for one in await bot.forge.threads(repo, pull.number)}
     assert [one.body for one in threads[old.id].comments] == ["Why?", "Because."]
-    assert threads[old.id].last_author == bot.login
+    assert threads[old.id].comments[-1].author == bot.login
     assert [one.body for one in threads[new.id].comments] == ["And again?"]
     assert not threads[old.id].is_resolved
     assert len(await bot.forge.reviews(repo, pull.number)) == 2
@@ -275,7 +275,7 @@ async def test_a_review_outlives_its_author(
     [thread] = await bot.forge.threads(repo, pull.number)
 
     assert (review.state, review.author, review.official) == ("REQUEST_CHANGES", "", False)
-    assert thread.last_author == ""
+    assert thread.comments[-1].author == ""
     answer = await bot.forge.reply(repo, pull.number, thread, "Because.")
     assert answer.author == bot.login
 

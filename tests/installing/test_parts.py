@@ -17,8 +17,12 @@ from fleetbot.installing.given import Given, SecretUnreadable
 from fleetbot.installing.runner_files import config
 from fleetbot.installing.servers import Refused, Server
 from fleetbot.installing.state import Kept, StateRefused, must_be_of
+from fleetbot.installing.walk import Line, Told
+from fleetbot.network import certificates, flaw_of
 from fleetbot.runner.config import decode
+from fleetbot.setup_cli import show
 from fleetbot_devkit.process import free_port
+from tests.certificate import write_certificate
 
 GOOD = Answers(
     homeserver="https://matrix.example.org/",
@@ -113,6 +117,53 @@ def test_the_runners_configuration_is_short_and_one(adapter: str) -> None:
     assert len(text.splitlines()) < 20
 
 
+def test_the_runner_trusts_what_setup_was_told_to_where_that_is_asked_for(tmp_path: Path) -> None:
+    file = write_certificate(tmp_path / "own.pem")
+    said = checked(replace(GOOD, ca_file=str(file), forge="http://127.0.0.1:3000"))
+
+    text = config(said, "https://matrix.example.org/fleetbot")
+
+    told = tomllib.loads(text)
+    assert told["orchestrator"]["ca_file"] == "ca.pem"
+    assert "ca_file" not in told["forge"]
+
+
+def test_of_a_file_of_certificates_nothing_else_is_handed_on(tmp_path: Path) -> None:
+    file = write_certificate(tmp_path / "own.pem")
+    own = file.read_bytes()
+    assert b"PRIVATE KEY" in own
+    file.write_bytes("Unsere Behörde\n".encode("latin-1") + own + own)
+
+    taken = certificates(str(file))
+
+    assert taken.count("-----BEGIN CERTIFICATE-----") == 2
+    assert "PRIVATE KEY" not in taken
+    (tmp_path / "taken.pem").write_text(taken)
+    assert flaw_of(str(tmp_path / "taken.pem")) == ""
+
+
+@pytest.mark.parametrize("content", [None, "no certificates"])
+def test_a_file_that_holds_no_certificates_is_refused_by_its_option(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content:
+        (tmp_path / "own.pem").write_text(content)
+    with pytest.raises(AnswerRefused, match=r"--ca-file: .*own\.pem (cannot be read|holds no)"):
+        checked(replace(GOOD, ca_file=str(tmp_path / "own.pem")))
+
+
+def test_what_a_server_says_gives_the_terminal_no_orders(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = "Forgejo answered 500: \x1b[2J\x1b]0;mine\x07gone\u202e `all`"
+
+    show(Line(Told.BAD, "forge bot", said, ("\x1b[31mGive `all`",)))
+
+    assert capsys.readouterr().out == (
+        "✗  forge bot              Forgejo answered 500: [2J]0;minegone all\n    [31mGive all\n"
+    )
+
+
 async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked() -> None:
     asked, rests = [], []
 
@@ -122,6 +173,10 @@ async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked()
             case "/busy" if len(asked) == 1:
                 said = {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}
                 return web.json_response(said, status=429)
+            case "/vague" if asked.count("/vague") == 1:
+                return web.json_response({"retry_after_ms": "soon"}, status=429)
+            case "/half":
+                return web.Response(text='{"well": t', content_type="application/json")
             case "/no":
                 return web.json_response({"message": "token word-of-mouth is unknown"}, status=401)
             case "/page":
@@ -140,9 +195,12 @@ async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked()
         url = f"http://127.0.0.1:{port}"
         server = Server("it", url, session, masked=lambda: ["word-of-mouth"], sleep=sleep)
         assert await server.call("GET", "/busy") == {"well": True}
+        assert await server.call("GET", "/vague") == {"well": True}
+        with pytest.raises(Refused, match=r"it: what GET http://.*/half answered breaks off"):
+            await server.call("GET", "/half")
         with pytest.raises(Refused, match="it answered 401 to GET /no: token … is unknown"):
             await server.call("GET", "/no")
         with pytest.raises(Refused, match="is this its address"):
             await server.call("GET", "/page")
     await runner.cleanup()
-    assert rests == [2.5]
+    assert rests == [2.5, 1.0]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from fleetbot.installing import yaml
+from tests.certificate import tls, write_certificate
 from tests.installing.ground import BAD, DONE, FOUND, WARN, Ground, Place, Said
 from tests.installing.terminal import talk
+from tests.runner.front import Front
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -262,3 +265,66 @@ async def test_who_administers_no_forgejo_is_told_who_can(place: Place) -> None:
     [bad] = said.lines(BAD)
     assert bad == f"forge bot there is no {place.forge_bot}"
     assert "Only administrators of Forgejo may make accounts" in said.output
+
+
+async def test_servers_with_certificates_of_their_own_are_trusted_by_one_option(
+    place: Place,
+) -> None:
+    """By setup's own calls, by the plugin, and by the runner that it writes the files of."""
+    ground, file = place.ground, write_certificate(place.root / "own.pem")
+    behind = {
+        "--homeserver": ground.homeserver.url,
+        "--maubot": ground.bots.url,
+        "--forge": ground.forge.url,
+    }
+    async with AsyncExitStack() as stack:
+        fronts = {
+            name: await stack.enter_async_context(Front.of(url, tls(file)))
+            for name, url in behind.items()
+        }
+        options = [part for name, front in fronts.items() for part in (name, front.url)]
+        strange = await place.setup(*options)
+        assert strange.status == 2
+        assert "maubot is not reached" in strange.output
+        assert "not trusted (self-signed certificate): --ca-file names those" in strange.output
+        only_forge = await place.setup("--forge", fronts["--forge"].url, mbp=False)
+        [bad] = only_forge.lines(BAD)
+        assert "not trusted (self-signed certificate): --ca-file names those" in bad
+
+        well = await place.setup(*options, "--ca-file", str(file))
+
+        assert well.status == 0, well.output
+        assert (await place.config())["forge"]["ca_file"] == str(file)
+        assert "PRIVATE KEY" not in (place.folder / "ca.pem").read_text()
+        argv = ["check", "-c", str(place.folder / "config.toml")]
+        checked = await place.run(argv, env={"HOME": str(place.root)})
+        assert checked.status == 0, checked.output
+        orchestrator = f"{fronts['--maubot'].url}/_matrix/maubot/plugin/{place.instance}"
+        look = ["check", "-c", "none.toml", "--orchestrator", orchestrator]
+        assert "--ca-file names those that are" in (await place.run(look)).output
+        seen = await place.run([*look, "--ca-file", str(file)])
+        assert "An operator's token shows all" in seen.output
+        undone = await place.setup(*options, "--undo")
+    assert undone.status == 0, undone.output
+    assert not place.folder.exists()
+
+
+async def test_where_servers_encrypt_it_is_asked_once_what_to_trust(place: Place) -> None:
+    ground, file = place.ground, write_certificate(place.root / "own.pem")
+    async with Front.of(ground.forge.url, tls(file)) as front:
+        answers = [
+            ("Your Matrix id", f"@alice:{ground.homeserver.server_name}"),
+            ("certificates to trust (PEM)", "none.pem"),
+            ("none.pem cannot be read", file.name),
+            ("What does the work?", ""),
+            ("Protect the default branches?", ""),
+            ("An administrator of maubot", ""),
+            ("their password", ground.bots.admin_password),
+            ("token:", ground.admin_token),
+            ("registration_shared_secret", ground.homeserver.registration_secret),
+            ("Shall I do this?", "n"),
+        ]
+        argv = ["setup", *place.addresses(), "--forge", front.url, "--mbp", str(ground.archive)]
+        status, seen = await asyncio.to_thread(talk, argv, place.root, answers)
+    assert status == 1
+    assert f"{'Forgejo':<22} {front.url}" in seen

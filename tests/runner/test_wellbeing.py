@@ -127,7 +127,9 @@ async def test_a_full_disk_is_found_before_a_run_is_taken(scene: Scene) -> None:
     assert any("not well: disk" in line for line in scene.said)
 
 
-async def test_a_fault_of_the_runner_has_a_reason_of_its_own(scene: Scene) -> None:
+async def test_a_fault_of_the_runner_has_a_reason_of_its_own(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     """Here the agent's home is a file all at once: no task and no program is to blame."""
     order, home = await scene.order(), scene.root / "state" / "homes" / "worker-1"
 
@@ -142,6 +144,8 @@ async def test_a_fault_of_the_runner_has_a_reason_of_its_own(scene: Scene) -> No
     assert failure.reason is ReasonCode.RUNNER_FAILED
     assert "folders.py, line" in failure.detail
     assert str(home) not in failure.detail
+    fault = f"run {order.run} failed by a fault of the runner:\nTraceback"
+    assert fault in caplog.text
 
 
 async def test_an_agent_that_cannot_be_served_for_a_fault_is_tried_again(scene: Scene) -> None:

@@ -24,12 +24,13 @@ from fleetbot.store.archive.whole import whole
 from fleetbot.store.audit import examine, rebuild
 from fleetbot.store.backup import back_up
 from fleetbot.store.base import JournalStore
+from fleetbot.store.chain import Head, JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem
 from fleetbot.store.database import Statement
 from fleetbot.store.existing import reading, writing
 from fleetbot.store.interface import Store
 from fleetbot.store.place import Place
-from fleetbot.store.records import Change, Head, JournalLine, OutboxEntry
+from fleetbot.store.records import Change, OutboxEntry
 from fleetbot.store.restoring import restore
 from fleetbot.store.vault import Vault
 from tests.store.backend import Backend, SqliteBackend

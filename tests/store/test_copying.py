@@ -14,6 +14,7 @@ from fleetbot.domain.model import RunId
 from fleetbot.store.audit import examine
 from fleetbot.store.auditable import Row
 from fleetbot.store.backup import BackupRefused, back_up
+from fleetbot.store.chain import Head
 from fleetbot.store.copying import CopyRefused, NotProven, copy
 from fleetbot.store.damage import JournalDamaged
 from fleetbot.store.existing import Bare, make, reading, writing
@@ -26,7 +27,6 @@ from fleetbot.store.records import (
     Anchor,
     Arrival,
     Change,
-    Head,
     LogChunk,
     LogLine,
     OutboxEntry,

@@ -164,6 +164,26 @@ def test_what_runs_led_to_before_is_counted_after_an_update(database: Path) -> N
     ]
 
 
+_CANCELLED = """
+INSERT INTO tasks (id, repo, issue, state, created_at, data) VALUES
+    ('t1', 'a/b', 1, 'cancelled', 1, '{"round": {"number": 1}, "title": "x"}'),
+    ('t2', 'a/b', 2, 'cancelled', 1, '{"round": null, "title": "\\"round\\":{"}'),
+    ('t3', 'a/b', 3, 'cancelled', 1, '{}')
+"""
+_IN_ROUND = "SELECT id FROM tasks WHERE in_round = 1"
+
+
+def test_rounds_of_before_are_known_after_an_update(database: Path) -> None:
+    migrate_sqlite(database)
+    execute(database, "ALTER TABLE tasks DROP COLUMN in_round")
+    execute(database, "DELETE FROM _yoyo_migration WHERE migration_id = '0018-rounds'")
+    execute(database, _CANCELLED)
+
+    assert migrate_sqlite(database) == ["0018-rounds"]
+
+    assert execute(database, _IN_ROUND) == [("t1",)]
+
+
 def test_tasks_that_two_spellings_made_of_one_issue_survive_the_move_to_ids(database: Path) -> None:
     """0.1 took them for two; which one stays is decided when the repository is first seen."""
     scripts = PACKAGE / "store/migrations/sqlite"
@@ -199,6 +219,17 @@ def test_on_postgres_every_migration_is_applied_once(schema: PostgresBackend) ->
     schema.tamper("INSERT INTO _yoyo_migration VALUES ('abc', '9999-later', '2026-01-01')")
     with pytest.raises(MigrationError, match="newer fleetbot"):
         migrate_postgres(schema.url, schema.schema)
+
+
+def test_on_postgres_rounds_of_before_are_known_after_an_update(schema: PostgresBackend) -> None:
+    migrate_postgres(schema.url, schema.schema)
+    schema.tamper("ALTER TABLE tasks DROP COLUMN in_round")
+    schema.tamper("DELETE FROM _yoyo_migration WHERE migration_id = '0003-rounds'")
+    schema.tamper(_CANCELLED)
+
+    assert migrate_postgres(schema.url, schema.schema) == ["0003-rounds"]
+
+    assert schema.ask(_IN_ROUND) == [("t1",)]
 
 
 def test_on_postgres_a_migration_that_fails_leaves_nothing_behind(schema: PostgresBackend) -> None:

@@ -14,8 +14,9 @@ from fleetbot.domain.model import ReceiptId, Repo, RunId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.store import outcomes
+from fleetbot.store.figures import Outcomes, UsageBy, summed
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Change, Outcomes, UsageBy, summed
+from fleetbot.store.records import Change
 from tests.store.history import REPO, History
 from tests.store.looking_after import rebuilt
 from tests.store.template import migrated

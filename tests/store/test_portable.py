@@ -15,11 +15,12 @@ from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.store import flat
 from fleetbot.store.archive.whole import whole
 from fleetbot.store.audit import examine
+from fleetbot.store.chain import Head
 from fleetbot.store.copying import CopyRefused
 from fleetbot.store.existing import make, reading, writing
 from fleetbot.store.interface import Store
 from fleetbot.store.portable import ExportRefused, ImportRefused, check, journal, put_in
-from fleetbot.store.records import AgentToken, Head
+from fleetbot.store.records import AgentToken
 from tests.store.backend import Backend, SqliteBackend
 from tests.store.history import AGENT, ISSUE_CLOSED, REPO, History
 
@@ -132,6 +133,16 @@ async def test_what_is_not_whole_is_refused_with_its_line(backend: Backend, file
     for words, change in BROKEN.items():
         file.write_bytes(b"".join(change(lines)))
         with pytest.raises(ImportRefused, match=words):
+            check(file)
+
+
+@pytest.mark.usefixtures("story")
+async def test_a_packed_file_that_is_damaged_is_refused(backend: Backend, file: Path) -> None:
+    await exported(backend, file)
+    packed = gzip.compress(file.read_bytes())
+    for damaged in (packed[:12] + b"\xff" * 8 + packed[20:], packed[:-4] + bytes(4), packed[:99]):
+        file.write_bytes(damaged)
+        with pytest.raises(ImportRefused, match=r"journal\.jsonl cannot be read"):
             check(file)
 
 

@@ -16,8 +16,8 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.state import FleetState
 from fleetbot.store import outcomes
 from fleetbot.store.audit import examine
+from fleetbot.store.chain import GENESIS, link
 from fleetbot.store.migrate import migrate_sqlite
-from fleetbot.store.records import GENESIS, link
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.store.views import VIEWS
 from tests.store.history import History

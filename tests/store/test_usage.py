@@ -16,8 +16,9 @@ from fleetbot.domain.events import (
 from fleetbot.domain.model import AgentName, RunId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
+from fleetbot.store.figures import UsageBy
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Change, UsageBy
+from fleetbot.store.records import Change
 from tests.store.backend import Backend
 from tests.store.history import AGENT, REPO, History
 

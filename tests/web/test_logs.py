@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fleetbot.logs import JsonLines, OwnLines, about, log_of, subject
+from fleetbot.forge.errors import ForgeError
+from fleetbot.logs import JsonLines, OwnLines, Verbatim, about, log_of, subject
 from fleetbot.loops import Loop
 from tests.web.site import Site
 
@@ -101,6 +102,23 @@ async def test_what_it_is_about_goes_along_into_tasks_and_not_beyond(lines: Line
     assert not subject()
 
 
+def test_what_strangers_say_begins_no_line_and_does_not_fill_the_disk(lines: Lines) -> None:
+    forged = ForgeError(500, "GET", "/x", "no\n2026-11-27 ERROR fleetbot \x1b[31mthe disk is gone")
+
+    log.warning("%s could not be read: %s", "a\u2028b", forged)
+    log.warning("%s: %d of %.1f s", "x" * 100_000, 7, 1.5)
+    log.error("it broke: %s", TimeoutError())
+    log.error("by a fault of ours:\n%s", Verbatim("line 1\nline 2"))
+
+    assert lines.plain == [
+        "a\\u2028b could not be read: GET /x -> 500:"
+        " no\\n2026-11-27 ERROR fleetbot \\x1b[31mthe disk is gone",
+        f"{'x' * 1000}…: 7 of 1.5 s",
+        "it broke: TimeoutError",
+        "by a fault of ours:\nline 1\nline 2",
+    ]
+
+
 async def test_a_loop_that_fails_says_which_it_is(lines: Lines) -> None:
     failed = asyncio.Event()
 
@@ -131,6 +149,26 @@ def test_own_lines_go_out_as_json_while_they_are_on_and_as_before_afterwards(
 
     assert [json.loads(text)["task"] for text in out.getvalue().splitlines()] == ["t-1"]
     assert caplog.messages == ["seen as before"]
+
+
+def test_two_instances_of_one_process_write_each_line_once_until_the_last_has_stopped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    shared, own = logging.getLogger("fleetbot"), logging.getLogger("maubot.instance.two")
+    one, two = OwnLines(shared), OwnLines(shared, own)
+    log.warning("both")
+    one.off()
+    one.off()  # that it is off is no news
+    log.warning("the second")
+    own.warning("its own")
+    two.off()
+    log.warning("nobody")
+
+    said = [json.loads(text)["message"] for text in out.getvalue().splitlines()]
+    assert said == ["both", "the second", "its own"]
+    assert caplog.messages == ["nobody"]
 
 
 async def test_a_request_that_fails_says_on_its_line_which_it_was_and_of_what(

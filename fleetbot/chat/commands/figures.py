@@ -18,7 +18,7 @@ from fleetbot.chat.words.period import Period, period
 from fleetbot.chat.words.post import Post
 from fleetbot.domain.model import Repo, Task, TaskId
 from fleetbot.domain.usage import DAY_MS, Usage, sum_usage
-from fleetbot.store.records import Outcomes, UsageBy, UsageSum, summed
+from fleetbot.store.figures import Outcomes, UsageBy, UsageSum, summed
 
 _DEAREST = 5
 

@@ -79,7 +79,8 @@ class History:
             is_old = max(map(_at, events), default=oldest) < oldest
             if before is None or is_old or len(found) > MOST_EVENTS:
                 return found
-        log.warning("%s has too many pages to be read back to %s", room, mark.event)
+        message = "%s has too many pages to be read back to %s: what was said first is not heard"
+        log.warning(message, room, mark.event)
         return found
 
     async def _read(self, raw: dict[str, Any]) -> Heard | Closed | None:

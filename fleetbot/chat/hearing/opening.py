@@ -28,7 +28,11 @@ async def opened(client: Client, event: EncryptedEvent) -> Heard | Closed | None
     try:
         clear = await client.crypto.decrypt_megolm_event(event)
     except DuplicateMessageIndex:
-        log.warning("%s in %s repeats what was said before", event.event_id, event.room_id)
+        log.warning(
+            "%s in %s repeats what was said before, and is not obeyed",
+            event.event_id,
+            event.room_id,
+        )
         return None
     except DecryptionError as error:
         log.info("%s in %s cannot be decrypted: %s", event.event_id, event.room_id, error)

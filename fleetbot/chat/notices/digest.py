@@ -10,7 +10,8 @@ from fleetbot.domain.model import AgentName, AgentStatus, TaskState
 from fleetbot.domain.usage import Usage, sum_usage
 from fleetbot.services.daily import Daily
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.records import Anchor, Change, Standing, UsageBy
+from fleetbot.store.figures import UsageBy
+from fleetbot.store.records import Anchor, Change, Standing
 
 _LATEST_MS = 3 * 3_600_000  # after that it is no morning's any more
 _MOST_REPOS = 1_000

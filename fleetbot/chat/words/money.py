@@ -11,7 +11,7 @@ from fleetbot.chat.words.wording import named
 from fleetbot.domain.model import Task
 from fleetbot.domain.usage import Usage, tokens
 from fleetbot.domain.wording import count
-from fleetbot.store.records import UsageSum
+from fleetbot.store.figures import UsageSum
 
 _AT_MOST = 8  # parts of each kind
 _TITLE = 40

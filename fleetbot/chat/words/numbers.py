@@ -10,7 +10,7 @@ from fleetbot.chat.words.period import Period
 from fleetbot.chat.words.rich import Rich, bold, code, rows, say
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.wording import count, span
-from fleetbot.store.records import Outcomes
+from fleetbot.store.figures import Outcomes
 
 
 class Numbers(NamedTuple):

@@ -20,7 +20,7 @@ from fleetbot.chat.words.post import File
 from fleetbot.chat.words.rich import harmless, one_line
 from fleetbot.domain.usage import DAY_MS, Usage
 from fleetbot.domain.wording import span
-from fleetbot.store.records import Outcomes
+from fleetbot.store.figures import Outcomes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

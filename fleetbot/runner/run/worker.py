@@ -13,7 +13,7 @@ from fleetbot.client.errors import CallError, Refused, Superseded, Unauthorized
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.usage import Usage
-from fleetbot.logs import log_of
+from fleetbot.logs import Verbatim, log_of
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
 from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.run.attempt import Attempt, Steps, is_settled, restarted
@@ -211,7 +211,8 @@ class Worker:
         except Exception as problem:
             # A fault of the runner must not leave the task hanging until its lease runs out.
             said = "".join(traceback.format_exception(problem))
-            _LOGGER.error("run %s: %s", self._order.run, self._masker.text(said))
+            masked = Verbatim(self._masker.text(said))
+            _LOGGER.error("run %s failed by a fault of the runner:\n%s", self._order.run, masked)
             await self._fail(unexpected(problem))
 
     async def _settle(self, due: ReceiptDue) -> ReceiptAnswer:

@@ -20,7 +20,7 @@ from fleetbot.services.board.views import Forge, Sees, Views
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.passes import Passes, Viewer
 from fleetbot.services.stories import TellSteps
-from fleetbot.store.records import Outcomes
+from fleetbot.store.figures import Outcomes
 
 Hears = Callable[[str, str], bool]  # whether a room (as the settings call it) hears of a repository
 CheckHealth = Callable[[], Awaitable[wire.Health]]

@@ -17,10 +17,9 @@ from typing import Any, Protocol
 import msgspec
 
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
-from fleetbot.store.chain import ChainBroken
+from fleetbot.store.chain import GENESIS, ChainBroken, Head, JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
 from fleetbot.store.database import Statement
-from fleetbot.store.records import GENESIS, Head, JournalLine
 from fleetbot.store.scope import as_list
 
 _PAGE = 1000
@@ -30,9 +29,8 @@ _TASKS = 100  # whose lines are deleted at once
 # Whoever takes up a round, or sends an effect, looks at the line that tells of it.
 _FINAL = """
 FROM tasks t LEFT JOIN archived a ON a.stream = 'task:' || t.id
-WHERE t.state IN ('completed', 'cancelled') AND t.watched = 0
+WHERE t.state IN ('completed', 'cancelled') AND t.watched = 0 AND t.in_round = 0
     AND t.updated_at < ? AND t.updated_at >= ? AND (a.stream IS NULL OR a.at < t.updated_at)
-    AND t.data NOT LIKE '%"round":{%'
     AND 'task:' || t.id NOT IN (
         SELECT e.stream FROM outbox o JOIN events e ON e.seq = o.seq
         WHERE o.state IN ('pending', 'dead')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,10 +17,9 @@ from pathlib import Path
 import msgspec
 
 from fleetbot.store import lines
-from fleetbot.store.chain import Chain, ChainBroken
+from fleetbot.store.chain import Chain, ChainBroken, Head, JournalLine
 from fleetbot.store.emerging import emerging, sync
 from fleetbot.store.ownership import give_to_the_folders_owner
-from fleetbot.store.records import Head, JournalLine
 
 MANIFEST = "manifest.jsonl"
 _LEVEL = 6
@@ -105,7 +105,7 @@ class Folder:
             if _sha256(file) != segment.sha256:
                 raise ArchiveRefused(f"{file} is damaged: take it from a backup")
             yield from _linked(file, segment)
-        except (OSError, EOFError, ValueError, ChainBroken) as error:
+        except (OSError, EOFError, ValueError, zlib.error, ChainBroken) as error:
             raise ArchiveRefused(f"{file} cannot be read: {error}") from error
 
 

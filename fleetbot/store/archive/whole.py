@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
-
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
 from fleetbot.store.auditable import Auditable, Row
+from fleetbot.store.chain import JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
-from fleetbot.store.records import Head, JournalLine
 from fleetbot.store.sqlite_vault import SqliteVault
 from fleetbot.store.vault import Vault
 
@@ -27,11 +25,12 @@ CREATE TABLE events (
     hash BLOB NOT NULL, schema INTEGER NOT NULL, UNIQUE (stream, version)
 )
 """
-_COLUMNS = JournalLine.__struct_fields__
 
 
 class Whole(Auditable):
     """`old`: all lines up to `sealed`; those behind it, and the read models, are `here`."""
+
+    knows_archive = False  # no line is anywhere else
 
     def __init__(self, here: Vault, old: Auditable, sealed: int) -> None:
         self._here = here
@@ -52,20 +51,6 @@ class Whole(Auditable):
         found = [line for one in sources for line in await one.stream_lines(prefix, after, limit)]
         merged = {(line.stream, line.version): line for line in found}
         return [merged[place] for place in sorted(merged)[:limit]]
-
-    # no line is anywhere else
-
-    async def segments(self) -> list[Segment]:
-        return []
-
-    async def gaps(self, after: int, last: int) -> Mapping[int, Head]:
-        return {}
-
-    async def archived(self, first: str, last: str) -> Mapping[str, int]:
-        return {}
-
-    async def away(self) -> int:
-        return 0
 
 
 @asynccontextmanager
@@ -88,14 +73,10 @@ async def whole(vault: Vault, path: Path, tell: Progress = in_silence) -> AsyncI
         for segment in known:
             lines = folder.read(segment)
             while page := list(islice(lines, _PAGE)):
-                await old.insert("events", _COLUMNS, list(map(_row, page)))
+                await old.insert_lines(page)
                 await _compare(vault, page)
                 tell("lines of the archive read", page[-1].seq)
         yield Whole(vault, old, known[-1].last if known else 0)
-
-
-def _row(line: JournalLine) -> Row:
-    return msgspec.structs.astuple(line)
 
 
 def _refuse_broken(path: Path, known: Sequence[Segment]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage, add_usage
 from fleetbot.spread import Spread
+from fleetbot.store.figures import RunTotals
 from fleetbot.store.interface import Store
-from fleetbot.store.records import RunTotals
 from fleetbot.store.totals import VERIFIED
 from fleetbot.web.metrics import definitions as its
 from fleetbot.web.metrics.scrape import Scrape

@@ -86,6 +86,21 @@ async def test_what_takes_too_long_is_told_so(stage: Stage) -> None:
     assert found["slow"] == "no answer within 0.01 s"
 
 
+async def test_a_bug_in_one_examination_is_in_the_log_and_the_rest_is_told(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> list[Finding]:
+        raise KeyError("scopes")
+
+    found = {one.name: one for one in await Doctor(stage.health.check, {"x": broken}).examine()}
+
+    assert found["x"].mark is Mark.WARN
+    assert "the log says why" in found["x"].says
+    assert "journal" in found
+    (line,) = [line for line in caplog.records if line.name == "fleetbot.doctor"]
+    assert (line.levelname, line.exc_info is not None) == ("ERROR", True)
+
+
 async def test_an_agent_that_is_offline_or_unwell_is_named(stage: Stage) -> None:
     assert (await examined(stage))["agents"].says == "there are none"
     unwell = AgentRegistered(

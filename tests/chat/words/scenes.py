@@ -26,7 +26,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Verified
 from fleetbot.domain.state import task_stream
 from fleetbot.domain.usage import Usage
-from fleetbot.store.records import Outcomes, UsageSum
+from fleetbot.store.figures import Outcomes, UsageSum
 from tests.domain import builders as a
 from tests.domain.builders import HOUR, MINUTE, World
 

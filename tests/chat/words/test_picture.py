@@ -9,7 +9,7 @@ import pytest
 from fleetbot.chat.words.numbers import Numbers
 from fleetbot.chat.words.period import period
 from fleetbot.chat.words.picture import HEIGHT, WIDTH, picture
-from fleetbot.store.records import Outcomes
+from fleetbot.store.figures import Outcomes
 from tests.chat.words.scenes import some_numbers
 from tests.domain.builders import HOUR, MINUTE, START
 
