@@ -14,7 +14,7 @@ import msgspec
 
 REFS = "#/components/schemas/"
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\d+|\.\.\.)\]")
-_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`\Z", re.DOTALL)
+_PLACE = re.compile(r" - at (`key` in )?`\$\.?(.*)`\Z", re.DOTALL)
 _NAMES = {
     "string": "text",
     "integer": "a whole number",
@@ -43,16 +43,18 @@ _BOUNDS = {
 
 
 class Misfit(NamedTuple):
-    """`where` is a path like `lines[0].at`, empty for the whole; `said`, msgspec's words for it."""
+    """`where` is a path like `lines[0].at`, empty for the whole; `said`, msgspec's words for it;
+    `is_key`: it is a key of what is there that does not fit."""
 
     where: str
     said: str
+    is_key: bool = False
 
     @classmethod
     def of(cls, error: msgspec.ValidationError) -> Misfit:
         text = str(error)
         place = _PLACE.search(text)
-        return cls(place[1], text[: place.start()]) if place else cls("", text)
+        return cls(place[2], text[: place.start()], bool(place[1])) if place else cls("", text)
 
     @property
     def missing(self) -> str | None:
@@ -76,6 +78,8 @@ class Misfit(NamedTuple):
 
     def wanted(self, kind: type, object_is: str) -> str:
         """`a number, at least 0 and at most 60, not text`; `kind` is the type of the whole."""
+        if self.is_key:
+            return f"{object_is} with the keys {', '.join(_keys_at(kind, self.where)) or 'in text'}"
         given = re.search(r"got `(\w+)`", self.said)
         names = {**_GIVEN, "object": object_is}
         instead = f", not {names.get(given[1], given[1])}" if given else ""
@@ -104,6 +108,29 @@ def shape_at(kind: type, where: str) -> Sequence[Mapping[str, Any]]:
 def known_at(kind: type, where: str) -> Sequence[str]:
     """The names of what may stand there."""
     return [name for shape in shape_at(kind, where) for name in shape.get("properties", {})]
+
+
+def _keys_at(kind: type, where: str) -> Iterator[str]:
+    """Of an object whose keys are of an enumeration: schemas of JSON do not tell them."""
+    found = [msgspec.inspect.type_info(kind)]
+    for step in _STEP.finditer(where):
+        found = [inner for one in found for inner in _inner(one, step[1])]
+    for one in found:
+        if isinstance(one, msgspec.inspect.DictType) and isinstance(
+            one.key_type, msgspec.inspect.EnumType
+        ):
+            yield from map(str, one.key_type.cls)
+
+
+def _inner(info: msgspec.inspect.Type, name: str | None) -> Iterator[msgspec.inspect.Type]:
+    match info:
+        case msgspec.inspect.UnionType(types=types):
+            for one in types:
+                yield from _inner(one, name)
+        case msgspec.inspect.StructType(fields=fields):
+            yield from (field.type for field in fields if field.encode_name == name)
+        case msgspec.inspect.DictType(value_type=inner):
+            yield inner
 
 
 def _step(shape: Mapping[str, Any], name: str | None) -> Any:

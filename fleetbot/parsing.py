@@ -11,11 +11,11 @@ import msgspec
 
 from fleetbot import tracing
 from fleetbot.domain.model import REPO, same_name
+from fleetbot.misfits import Misfit, known_at
 from fleetbot.settings import (
     BoardSettings,
     ChatSettings,
     ForgeSettings,
-    RoomSettings,
     Settings,
     SettingsError,
     VerifySettings,
@@ -31,7 +31,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
     try:
         settings = msgspec.convert(data, Settings)
     except msgspec.ValidationError as problem:
-        raise SettingsError(_explain(str(problem), data)) from None
+        raise SettingsError(_explain(problem)) from None
     _check_forge(settings.forge)
     _check_rooms(settings)
     _check_people(settings)
@@ -123,50 +123,21 @@ def _unlisted(room: str, repo: str, listed: Sequence[str]) -> str:
     return f"rooms.{room}: {repo} is not in forge.repositories; {hint}"
 
 
-def _explain(problem: str, data: Mapping[str, Any]) -> str:
-    """`forge.tokn: unknown setting; did you mean token?` out of msgspec's words."""
-    path = re.search(r" - at (?:`key` in )?`\$\.?([^`]*)`", problem)
-    where = path[1] if path else ""
-    message = problem.partition(" - at ")[0]
-    if unknown := re.search(r"unknown field `([^`]+)`", message):
-        return _unknown(where, unknown[1])
-    if missing := re.search(r"missing required field `([^`]+)`", message):
-        return f"{_join(where, missing[1])} is missing."
-    return f"{where or 'the configuration'}{_plainly(message)}."
+def _explain(error: msgspec.ValidationError) -> str:
+    """`forge.tokn is an unknown setting; did you mean token?` out of msgspec's words."""
+    its = Misfit.of(error)
+    if missing := its.missing:
+        return f"{missing} is missing."
+    if its.unknown is not None:
+        return _unknown(its, its.unknown)
+    if its.is_a_rule:
+        return f"{its.where}: {its.said}."
+    wanted = its.wanted(Settings, "a section of settings")
+    return f"{its.where or 'the configuration'} must be {wanted}."
 
 
-def _plainly(message: str) -> str:
-    """` must be a number, not text` for msgspec's "Expected `float`, got `str`"."""
-    if not message.startswith("Expected"):
-        return f": {message[0].lower()}{message[1:]}"
-    said = re.sub(r"`(\w+)`", lambda name: _KINDS.get(name[1], name[0]), message)
-    return said.replace("Expected", " must be").replace(", got ", ", not ")
-
-
-def _unknown(where: str, name: str) -> str:
-    section: Any = Settings
-    for part in filter(None, where.split(".")):
-        section = _SECTIONS.get(part, RoomSettings)
-    near = difflib.get_close_matches(name, section.__struct_fields__, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(section.__struct_fields__)}."
-    return f"{_join(where, name)} is an unknown setting; {hint}"
-
-
-def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
-
-
-_KINDS: Mapping[str, str] = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a section of settings",
-    "null": "nothing",
-}
-_SECTIONS: Mapping[str, type[msgspec.Struct]] = {
-    field.name: field.type
-    for field in msgspec.structs.fields(Settings)
-    if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
-}
+def _unknown(its: Misfit, name: str) -> str:
+    known = known_at(Settings, its.where)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}."
+    return f"{its.below(name)} is an unknown setting; {hint}"

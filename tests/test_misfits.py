@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -47,11 +48,17 @@ class Inner(msgspec.Struct, forbid_unknown_fields=True):
     size: int = 0
 
 
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
 class Outer(msgspec.Struct, forbid_unknown_fields=True):
     one: Inner | None = None
     many: tuple[Inner, ...] = ()
     named: Mapping[str, Inner] = {}
     either: str | tuple[int, ...] = ""
+    coloured: Mapping[Colour, Inner] = {}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,7 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
         ({"named": {"a": {"size": 1.5}}}, "named[...].size", "a whole number, not a number"),
         ({"either": 5}, "either", "text or a list, not a whole number"),
         ({"either": ["x"]}, "either[0]", "a whole number, not text"),
+        ({"coloured": {"pink": {}}}, "coloured", "a table with the keys red, blue"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_would_fit(value: Any, where: str, wanted: str) -> None:

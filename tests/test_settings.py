@@ -187,7 +187,10 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "a number": (with_forge(token=12), "forge.token must be text, not a whole number."),
     "a misspelt setting": (with_forge(tokn="x"), "forge.tokn is an unknown setting; did you mean"),
     "an odd setting": (with_forge(zzz=1), "forge.zzz is an unknown setting; known: url, token,"),
-    "less than nothing": (config(budget={"day_usd": -1}), "budget.day_usd must be a number >= 0"),
+    "less than nothing": (
+        config(budget={"day_usd": -1}),
+        "budget.day_usd must be a number, at least 0",
+    ),
     "a misspelt section": (config(run={}), "run is an unknown setting; did you mean runs?"),
     "a repository": (with_forge(repositories=["app"]), "forge.repositories: 'app' is not of the"),
     "one repository": (
@@ -200,14 +203,17 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing": (
         config(runs={"lease_seconds": None}),
-        "runs.lease_seconds must be a number, not",
+        "runs.lease_seconds must be a number, more than 0 and at most 31536000, not nothing",
     ),
-    "zero": (config(retry={"base_seconds": 0}), "retry.base_seconds must be a number > 0"),
+    "zero": (config(retry={"base_seconds": 0}), "retry.base_seconds must be a number, more than 0"),
     "for ever": (config(notify={"stuck_minutes": float("inf")}), "notify.stuck_minutes must be a"),
-    "ages": (config(retry={"cap_seconds": 1e17}), "retry.cap_seconds must be a number <= 31536000"),
+    "ages": (
+        config(retry={"cap_seconds": 1e17}),
+        "retry.cap_seconds must be a number, more than 0 and at most 31536000",
+    ),
     "a check for ever": (
         config(verify={"patience_hours": float("inf")}),
-        "verify.patience_hours must be a number <= 8760",
+        "verify.patience_hours must be a number, more than 0 and at most 8760",
     ),
     "a long wait": (
         config(runs={"claim_wait_seconds": 61}),
@@ -219,7 +225,7 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "a short token": (
         config(auth={"reader_tokens": ["x"]}),
-        "auth.reader_tokens[0] must be text of",
+        "auth.reader_tokens[0] must be text, of a length of at least",
     ),
     "an alias": (config(rooms={"#fleet:example.org": {}}), "rooms: '#fleet:example.org' is not a"),
     "a room's repository": (config(rooms={ROOM: {"repos": ["app"]}}), f"rooms.{ROOM}: 'app' is"),
@@ -261,8 +267,14 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
         config(board={"frames": ["https://app.element.io; script-src *"]}),
         "board.frames: 'https://app.element.io; script-src *' is not an origin",
     ),
-    "a state": (config(labels={"states": {"finished": "x"}}), "labels.states: invalid enum value"),
-    "a priority": (config(labels={"priorities": {"p": "soon"}}), "labels.priorities[...]: invalid"),
+    "a state": (
+        config(labels={"states": {"finished": "x"}}),
+        "labels.states must be a section of settings with the keys created, assigned,",
+    ),
+    "a priority": (
+        config(labels={"priorities": {"p": "soon"}}),
+        "labels.priorities[...] must be one of high, low, normal, urgent.",
+    ),
 }
 
 
