@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from fleetbot.store import existing
+from fleetbot.store import existing, sqlite_vault
 from fleetbot.store.audit import examine, rebuild
 from fleetbot.store.backup import BackupRefused, alone, copy_file, errors
 from fleetbot.store.chain import Head
@@ -49,6 +49,8 @@ async def restore(
     `JournalDamaged` where the backup is: then nothing has changed.
     """
     _refuse_folly(file, place)
+    async with sqlite_vault.reading(file):
+        pass  # what is no database is told as that, and no lock lies about for it
     if isinstance(place, SqlitePlace):
         return await _into_file(file, place, now, replace, tell)
     return await _into_schema(file, place, now, replace, tell)

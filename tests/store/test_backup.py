@@ -261,6 +261,17 @@ async def test_a_damaged_backup_changes_nothing(
     assert await problems(backend.path) == []
 
 
+async def test_what_is_no_database_is_told_as_that_and_leaves_nothing_behind(
+    file: Path,
+) -> None:
+    file.write_text("notes")
+
+    with pytest.raises(StoreUnavailable, match=r"backup\.db cannot be read: file is not a data"):
+        await restore(file, SqlitePlace(file.with_name("new.db")), now)
+
+    assert names(file.parent) == {"backup.db"}
+
+
 async def test_read_models_that_are_damaged_are_made_anew_on_the_way(
     backend: SqliteBackend, history: History, file: Path
 ) -> None:
