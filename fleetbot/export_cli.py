@@ -97,7 +97,9 @@ async def _lines(
 @contextmanager
 def _target(output: Path | None) -> Iterator[IO[bytes]]:
     """Standard output, or a file that is there whole or not at all; only its owner may read it."""
+    from fleetbot.store.causes import meaning
     from fleetbot.store.emerging import emerging
+    from fleetbot.store.portable import ExportRefused
 
     if output is None:
         yield sys.stdout.buffer
@@ -105,8 +107,11 @@ def _target(output: Path | None) -> Iterator[IO[bytes]]:
         return
     if output.exists():
         raise FileExistsError(f"{output} is there already: give another name, or move it away")
-    with emerging(output) as partial, partial.open("wb") as out:
-        yield out
+    try:
+        with emerging(output) as partial, partial.open("wb") as out:
+            yield out
+    except OSError as problem:
+        raise ExportRefused(f"{output} cannot be written: {meaning(problem)}") from problem
 
 
 @click.command("import")

@@ -248,6 +248,9 @@ def test_a_fleet_is_exported_and_imported(database: Path) -> None:
     again = fleetbot("export", database, "-o", file)
     assert (again.exit_code, "is there already" in again.output) == (2, True)
 
+    nowhere = fleetbot("export", database, "-o", database.with_name("none") / "fleet.jsonl")
+    assert (nowhere.exit_code, "fleet.jsonl cannot be written: " in nowhere.output) == (2, True)
+
     done = fleetbot("import", file, new)
     assert (done.exit_code, done.output.splitlines()[0]) == (
         0,

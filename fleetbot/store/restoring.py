@@ -49,6 +49,8 @@ async def restore(
     `JournalDamaged` where the backup is: then nothing has changed.
     """
     _refuse_folly(file, place)
+    async with existing.reading(SqlitePlace(file), outdated=True):
+        pass  # what is no backup of ours would be made one
     if isinstance(place, SqlitePlace):
         return await _into_file(file, place, now, replace, tell)
     return await _into_schema(file, place, now, replace, tell)
@@ -59,8 +61,6 @@ async def _into_file(
 ) -> Restored:
     """A backup of an older fleetbot is brought up to date on the way."""
     path = place.path
-    async with existing.reading(SqlitePlace(file), outdated=True):
-        pass  # what is no backup of ours would be made one
     with errors(path), ProcessLock(path):
         if not replace:
             await _refuse_filled(place)

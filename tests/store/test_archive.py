@@ -34,6 +34,7 @@ from fleetbot.store.records import Change, OutboxEntry
 from fleetbot.store.restoring import restore
 from fleetbot.store.vault import Vault
 from tests.store.backend import Backend, SqliteBackend
+from tests.store.disk import largest_file
 from tests.store.history import ISSUE_CLOSED, History
 
 NEW = 1_012
@@ -330,6 +331,25 @@ async def test_a_damaged_journal_is_not_archived(
         await archived(store, folder)
     assert list(folder.iterdir()) == []
     assert len(await seqs(store)) == 19
+
+
+@pytest.mark.usefixtures("story")
+async def test_a_disk_that_is_full_is_told_and_nothing_is_moved(
+    store: Store, backend: Backend, folder: Path
+) -> None:
+    await store.close()
+    async with writing(backend.place) as vault:
+        with largest_file(99), pytest.raises(ArchiveRefused, match="archive cannot be written: "):
+            await archive(vault, folder, NEW, 99)
+    assert list(folder.iterdir()) == []
+    await store.load()
+    assert len(await seqs(store)) == 19
+
+    await archived(store, folder)
+    async with reading(backend.place) as vault:
+        with largest_file(99), pytest.raises(ArchiveRefused, match="TMPDIR names another folder"):
+            async with whole(vault, folder):
+                pass
 
 
 # -- whatever happens meanwhile

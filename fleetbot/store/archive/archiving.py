@@ -10,17 +10,21 @@ is written anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
+from fleetbot.store.causes import meaning
 from fleetbot.store.chain import GENESIS, ChainBroken, Head, JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
 from fleetbot.store.database import Statement
 from fleetbot.store.scope import as_list
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 _PAGE = 1000
 _SEGMENT = 50_000  # lines
@@ -153,12 +157,12 @@ async def _last_of(source: Archivable, before: int) -> int:
 
 
 async def _seal(source: Archivable, folder: Folder, after: Head, last: int, now: int) -> Segment:
-    draft = await asyncio.to_thread(folder.begin, after)
+    draft = await _written(folder, folder.begin, after)
     try:
         while draft.head.seq < last:
             page = await source.journal_lines(draft.head.seq, min(_PAGE, last - draft.head.seq))
-            await asyncio.to_thread(draft.add, page)
-        segment = await asyncio.to_thread(draft.finish, now)
+            await _written(folder, draft.add, page)
+        segment = await _written(folder, draft.finish, now)
     except ChainBroken as error:
         where = f"event {draft.head.seq + 1}"
         raise JournalDamaged(Problem(where, str(error), Damage.JOURNAL)) from error
@@ -166,6 +170,14 @@ async def _seal(source: Archivable, folder: Folder, after: Head, last: int, now:
         await asyncio.to_thread(draft.discard)
     await source.change([(_KNOW, msgspec.structs.astuple(segment))])
     return segment
+
+
+async def _written(folder: Folder, write: Callable[[A], T], what: A) -> T:
+    """Raises `ArchiveRefused` where the disk does."""
+    try:
+        return await asyncio.to_thread(write, what)
+    except OSError as error:
+        raise ArchiveRefused(f"{folder.path} cannot be written: {meaning(error)}") from error
 
 
 async def _final(source: Archivable, before: int, sealed: int) -> AsyncIterator[list[str]]:

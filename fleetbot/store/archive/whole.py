@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
 from fleetbot.store.auditable import Auditable, Row
+from fleetbot.store.causes import meaning
 from fleetbot.store.chain import JournalLine
 from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
 from fleetbot.store.sqlite_vault import SqliteVault
@@ -66,17 +67,28 @@ async def whole(vault: Vault, path: Path, tell: Progress = in_silence) -> AsyncI
         TemporaryDirectory(prefix="fleetbot-archive-") as room,
         closing(sqlite3.connect(Path(room) / "old.db", isolation_level=None)) as database,
     ):
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute(_TABLE)
-        database.execute("BEGIN")
         old = SqliteVault(database)
+        with _in(room):
+            for statement in ("PRAGMA synchronous = OFF", _TABLE, "BEGIN"):
+                database.execute(statement)
         for segment in known:
             lines = folder.read(segment)
             while page := list(islice(lines, _PAGE)):
-                await old.insert_lines(page)
+                with _in(room):
+                    await old.insert_lines(page)
                 await _compare(vault, page)
                 tell("lines of the archive read", page[-1].seq)
         yield Whole(vault, old, known[-1].last if known else 0)
+
+
+@contextmanager
+def _in(room: str) -> Iterator[None]:
+    """Raises `ArchiveRefused` where there is no place for it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        where = f"the archive cannot be unpacked to {room} (TMPDIR names another folder)"
+        raise ArchiveRefused(f"{where}: {meaning(error)}") from error
 
 
 def _refuse_broken(path: Path, known: Sequence[Segment]) -> None:
