@@ -140,7 +140,7 @@ async def test_tasks_and_agents_are_told(world: World) -> None:
     await until_state(world, issue, "completed")
     done = await ask(world, f"!fleet task {world.forge.url}/{REPO}/issues/{issue}")
     assert "PR #" in done
-    assert "attempt 1, smith: verified after" in done
+    assert "attempt 1, smith: verified, in " in done
 
 
 async def test_a_log_comes_as_a_file_and_numbers_as_a_picture(world: World) -> None:
