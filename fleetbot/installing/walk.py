@@ -68,24 +68,28 @@ async def _passed(stage: Stage, tell: Tell, *, is_dry: bool) -> Sequence[Finding
         for finding in findings:
             if finding not in offered:
                 tell(_line(finding))
+            elif is_dry:
+                tell(Line(Told.WOULD, finding.name, finding.offer))
+        if is_dry or not offered:
+            return findings
         for finding in offered:
             name = finding.name
-            if is_dry:
-                tell(Line(Told.WOULD, finding.name, finding.offer))
-                continue
             await stage.do()
             tell(Line(Told.DONE, finding.name, finding.offer))
-        if not offered or is_dry:
-            return findings
-        left = await stage.look()
-        for finding in left:
-            if finding.mark is not Mark.WELL:
-                tell(_line(finding))
-        return left
+        return await _left(stage, tell)
     except _GRIEF as grief:
         bad = _bad(name, grief)
         tell(_line(bad))
         return [bad]
+
+
+async def _left(stage: Stage, tell: Tell) -> Sequence[Finding]:
+    """What is not well, once it was seen to."""
+    findings = await stage.look()
+    for finding in findings:
+        if finding.mark is not Mark.WELL:
+            tell(_line(finding))
+    return findings
 
 
 async def backwards(stages: Sequence[Stage], tell: Tell, *, is_dry: bool = False) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import stat
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,7 @@ from fleetbot_devkit.matrix_user import MatrixUser
 from fleetbot_devkit.rest import CallFailed, call
 
 ADMIN = "root"
+_OF_WORK = re.compile(r"/issues/|/statuses/")
 DONE, FOUND, WOULD, WARN, BAD = "✚", "✓", "→", "!", "✗"
 
 
@@ -153,6 +155,8 @@ class Place:
         return found
 
     def changes(self, since: int = 0) -> list[str]:
-        """What the forge was asked to change, by anybody, after so many requests."""
+        """What the forge was asked to change, by anybody, after so many requests; but for what the
+        fleet tells of its work there, which may still be on its way."""
         seen = self.ground.forge.requests[since:]
-        return [f"{one.method} {one.path}" for one in seen if one.method != "GET"]
+        asked = [f"{one.method} {one.path}" for one in seen if one.method != "GET"]
+        return [one for one in asked if not _OF_WORK.search(one)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -328,3 +330,23 @@ async def test_where_servers_encrypt_it_is_asked_once_what_to_trust(place: Place
         status, seen = await asyncio.to_thread(talk, argv, place.root, answers)
     assert status == 1
     assert f"{'Forgejo':<22} {front.url}" in seen
+
+
+async def test_certificates_that_are_not_where_maubot_runs_are_told_with_what_to_do(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetbot.installing.fleet._COMES_UP_WITHIN", 1.0)
+    file = write_certificate(place.root / "own.pem")
+    with file.open("rb") as content:
+        number = fcntl.fcntl(content, fcntl.F_DUPFD_CLOEXEC, 900)
+    ours = f"/proc/self/fd/{number}"  # a place that only this process has
+    try:
+        async with Front.of(place.ground.forge.url, tls(file)) as front:
+            said = await place.setup("--forge", front.url, "--ca-file", ours)
+    finally:
+        os.close(number)
+
+    assert said.status == 1
+    [bad] = said.lines(BAD)
+    assert f"forge.ca_file: {ours} cannot be read" in bad
+    assert "forge.ca_file is read where maubot runs: put the file there" in said.output
