@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Trait
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Expectation, Rules
 from fleetbot.domain.waits import WaitReason
+from fleetbot.forge.errors import UnexpectedAnswer
 from fleetbot.services.facts import gather
 from fleetbot.services.gate import Gate
 from fleetbot.store.audit import examine
@@ -576,6 +578,27 @@ async def test_no_work_is_judged_by_another_repository_that_has_taken_the_name(
     stage.forge.add_collaborator(REPO, BOT, "write")
     facts = await gather(stage.client, expected, filed.receipt, Rules())
     assert facts.pull == Unread("ann/app is another repository by now.", soon=True)
+
+
+@pytest.mark.parametrize("change", [{"has_issues": False}, {"external_tracker": "https://jira"}])
+async def test_issues_that_are_not_kept_there_are_not_taken_for_deleted(
+    stage: Stage, change: dict[str, Any]
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    row = stage.forge.repo(REPO)
+    before = {name: getattr(row, name) for name in change}
+    for name, value in change.items():
+        setattr(row, name, value)
+    with pytest.raises(UnexpectedAnswer):
+        await stage.look()
+    assert (await stage.task()).state is TaskState.CREATED
+    assert await dispatched(stage) is None
+
+    for name, value in before.items():
+        setattr(row, name, value)
+    await stage.reconciler.tick()
+    assert await dispatched(stage) is not None
 
 
 async def test_words_for_an_archived_repository_wait_until_it_is_back(stage: Stage) -> None:
