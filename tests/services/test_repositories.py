@@ -17,6 +17,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Expectation, Rules
 from fleetbot.domain.waits import WaitReason
 from fleetbot.forge.errors import UnexpectedAnswer
+from fleetbot.services.bases import Base, base_of
 from fleetbot.services.facts import gather
 from fleetbot.services.gate import Gate
 from fleetbot.store.audit import examine
@@ -417,6 +418,13 @@ async def test_an_empty_repository_is_asked_for_a_first_commit(stage: Stage) -> 
     await stage.forge.commit("ann/new", "main", {"README.md": "New\n"}, "Begin", by=ANN)
     await stage.reconciler.tick()
     assert not stage.fleet.state.tasks[task.id].base_problem
+
+
+async def test_a_default_branch_that_was_renamed_a_moment_ago_is_not_missed(stage: Stage) -> None:
+    repo = await stage.known.look(REPO)
+    issue = await stage.issue()
+    await stage.forge.rename_branch(REPO, "main", "trunk", by=ANN)
+    assert await base_of(stage.client, repo, issue) == Base("trunk")
 
 
 async def test_a_new_issue_whose_base_is_gone_is_asked_about_at_once(stage: Stage) -> None:
