@@ -80,6 +80,8 @@ class MergeCalls(PullCalls, GitCalls, DependencyCalls):
 
     async def _unmerged(self, repo: str, number: int, error: ForgeError) -> MergeAnswer:
         words = error.message
+        if isinstance(error, ForgeUnavailable):
+            return await self._looked_at(repo, number, error)
         match error.status:
             case 422:
                 return MergeAnswer(Outcome.WRONG_STYLE, words)
@@ -91,8 +93,6 @@ class MergeCalls(PullCalls, GitCalls, DependencyCalls):
                 return MergeAnswer(Outcome.FORBIDDEN, words)
             case 403 | 404 | 405 | 409:
                 return await self._looked_at(repo, number, error)
-        if isinstance(error, ForgeUnavailable):
-            return await self._looked_at(repo, number, error)
         raise error
 
     async def _looked_at(self, repo: str, number: int, error: ForgeError) -> MergeAnswer:
@@ -108,7 +108,7 @@ class MergeCalls(PullCalls, GitCalls, DependencyCalls):
             return MergeAnswer(Outcome.CLOSED, error.message, pull)
         if error.status == 409:
             return MergeAnswer(Outcome.CONFLICT, "", pull)
-        if error.status in (403, 404, 405):
+        if error.status in (403, 404, 405) and not isinstance(error, ForgeUnavailable):
             return MergeAnswer(Outcome.FORBIDDEN, error.message, pull)
         blockers = await self.blockers(repo, number)
         if any(one.is_hidden or one.state == "open" for one in blockers):

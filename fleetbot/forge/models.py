@@ -53,6 +53,10 @@ class Rights(Object, frozen=True):
     pull: bool = False
 
 
+class ExternalTracker(Object, frozen=True):
+    """Where a repository keeps its issues, if not in itself."""
+
+
 class Repository(Object, frozen=True):
     full_name: str
     id: int = 0
@@ -66,6 +70,7 @@ class Repository(Object, frozen=True):
     empty: bool = False
     archived: bool = False
     has_issues: bool = True
+    external_tracker: ExternalTracker | None = None
     has_pull_requests: bool = True
     has_actions: bool = True
     permissions: Rights | None = None
@@ -81,7 +86,12 @@ class Repository(Object, frozen=True):
     def shows_all(self) -> bool:
         """Whether both issues and pull requests can be seen there; those of a unit that is switched
         off, or that the account may not read, are answered with 404."""
-        return self.has_issues and self.has_pull_requests
+        return self.keeps_issues and self.has_pull_requests
+
+    @property
+    def keeps_issues(self) -> bool:
+        """``has_issues`` is also true where they are kept elsewhere."""
+        return self.has_issues and self.external_tracker is None
 
     @property
     def merge_styles(self) -> tuple[MergeStyle, ...]:

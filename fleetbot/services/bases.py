@@ -28,7 +28,7 @@ async def base_of(client: ForgeClient, repo: Repo, issue: Issue) -> Base:
     if branch.startswith("refs/"):
         return Base(branch, f"The issue names {shown}, which is a tag and not a branch. {_WAY_OUT}")
     if await client.branch(repo.name, branch) is None:
-        await _must_be_shown(client, repo)
+        await client.repo_by_id(repo.id)  # raises where it is the repository that is not shown
         return Base(
             branch,
             f"The issue names {shown}, and {repo.name} has no such branch: it may be gone,"
@@ -38,18 +38,15 @@ async def base_of(client: ForgeClient, repo: Repo, issue: Issue) -> Base:
 
 
 async def _default(client: ForgeClient, repo: Repo) -> Base:
-    """An empty repository has the name of a branch only."""
-    branch = repo.default_branch
-    if await client.branch(repo.name, branch) is not None:
+    """An empty repository has the name of a branch only; that may have changed a moment ago."""
+    if await client.branch(repo.name, repo.default_branch) is not None:
+        return Base(repo.default_branch)
+    shown = await client.repo_by_id(repo.id)  # raises where it is the repository that is not shown
+    branch = shown.default_branch
+    if branch != repo.default_branch and await client.branch(shown.full_name, branch) is not None:
         return Base(branch)
-    await _must_be_shown(client, repo)
     return Base(
         branch,
-        f"{repo.name} has no branch `{branch[:_MAX_NAME]}`, which is its default: push a first"
-        " commit there, or make another the default.",
+        f"{shown.full_name} has no branch `{branch[:_MAX_NAME]}`, which is its default: push a"
+        " first commit there, or make another the default.",
     )
-
-
-async def _must_be_shown(client: ForgeClient, repo: Repo) -> None:
-    """Raises where it is the repository that is not shown."""
-    await client.repo_by_id(repo.id)

@@ -19,6 +19,7 @@ from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import UNSTEADY_MS, Repo, Task, TaskId, issue_of_branch
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.pulls import PullState, PullView, Watch
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Rules
 from fleetbot.domain.reruns import WAIT_MS
 from fleetbot.forge.client import ForgeClient
@@ -157,6 +158,8 @@ class Followups:
 
     def _heard(self, lines: Sequence[Recorded]) -> None:
         for line in lines:
+            if isinstance(line.event, ev.RepoReleased):
+                self.poke_all(int(line.stream.removeprefix("repo:")))
             if isinstance(line.event, _LOOK_AFTER):
                 task = self._fleet.state.tasks.get(TaskId(line.stream.removeprefix("task:")))
                 if task is not None and task.pull is not None:
@@ -229,6 +232,10 @@ class Followups:
         known = self._watched.get(task)
         if known is None:
             return  # merged since it was taken
+        if self._fleet.state.places.held.get(known.repo_id) is ReasonCode.REPO_GONE:
+            self._failing.pop(task, None)  # the repository is what people hear of
+            self._put(task, known, self._fleet.clock() + _NET_MS, 0)
+            return
         with about(**of_task(self._fleet.state, task)):
             await self._look_at(task, known)
 

@@ -133,11 +133,11 @@ class ForgeSender:
             shown = await self._find(repo, repo_id)
         except (ForgeError, RetryLater) as unseen:
             return RetryLater(None, f"{error}; the repository: {unseen}")
+        if isinstance(error, ForgeUnavailable):
+            return Refused(str(error))
         if error.status == 404 and not shown.shows_all:
             return RetryLater(None, f"{error}; its issues or pull requests are switched off")
-        if error.status in _GONE:
-            return Gone(str(error))
-        return Refused(str(error))
+        return Gone(str(error)) if error.status in _GONE else Refused(str(error))
 
     # -- commit status
 

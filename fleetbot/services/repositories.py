@@ -156,8 +156,9 @@ class Repositories:
             await self._hold(shown.id, ReasonCode.REPO_UNLISTED)
         elif shown.archived:
             await self._hold(shown.id, ReasonCode.REPO_ARCHIVED)
-        elif not shown.has_issues:
-            await self._hold(shown.id, ReasonCode.REPO_GONE, "Its issues are switched off.")
+        elif not shown.keeps_issues:
+            said = "Its issues are switched off, or kept in another tracker."
+            await self._hold(shown.id, ReasonCode.REPO_GONE, said)
         elif self._guard and (refusal := await self._guard.refusal(shown)):
             await self._hold(shown.id, ReasonCode.REPO_UNPROTECTED, refusal)
         else:

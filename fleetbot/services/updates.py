@@ -15,7 +15,7 @@ from fleetbot.domain.landing import verified_base
 from fleetbot.domain.model import Task, TaskId, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import ForgeError, TooLarge
+from fleetbot.forge.errors import ForgeError, ForgeUnavailable, TooLarge
 from fleetbot.forge.git_models import Commit
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.merges import is_clean_merge
@@ -65,7 +65,8 @@ async def is_update(client: ForgeClient, repo: str, base: str, was: str, head: s
     try:
         return await _is_update(client, repo, base, was, head)
     except ForgeError as error:
-        if error.status in _GONE or isinstance(error, TooLarge):
+        is_away = isinstance(error, ForgeUnavailable)
+        if isinstance(error, TooLarge) or (error.status in _GONE and not is_away):
             return False
         raise
 

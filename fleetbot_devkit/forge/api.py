@@ -102,7 +102,8 @@ class Call:
         ticket = self.repo.tickets.get(self.number("index"))
         if ticket is None or (pull is not None and (ticket.pull is not None) is not pull):
             raise ApiError(404, NOT_FOUND)
-        if not (self.repo.has_pull_requests if ticket.pull else self.repo.has_issues):
+        keeps_issues = self.repo.has_issues and not self.repo.external_tracker
+        if not (self.repo.has_pull_requests if ticket.pull else keeps_issues):
             raise ApiError(404, NOT_FOUND)  # of a unit that is switched off nothing is shown
         return ticket
 

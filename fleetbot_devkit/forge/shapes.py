@@ -99,6 +99,7 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
             "pull": access >= Access.READ,
         },
         "has_issues": repo.has_issues,
+        **_tracker(repo),
         "has_pull_requests": repo.has_pull_requests,
         "has_wiki": False,
         "has_actions": repo.has_actions,
@@ -108,6 +109,23 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
         "object_format_name": "sha1",
         "topics": [],
         "repo_transfer": None,
+    }
+
+
+def _tracker(repo: Repo) -> Json:
+    """Where there is another one, issues are shown as switched on, and those here are not."""
+    if not repo.external_tracker:
+        return {}
+    fields = (
+        "external_tracker_format",
+        "external_tracker_style",
+        "external_tracker_regexp_pattern",
+    )
+    return {
+        "external_tracker": {
+            "external_tracker_url": repo.external_tracker,
+            **dict.fromkeys(fields, ""),
+        }
     }
 
 

@@ -111,6 +111,7 @@ class Repo:
     archived: bool = False
     has_issues: bool = True
     has_pull_requests: bool = True
+    external_tracker: str = ""
     description: str = ""
     collaborators: dict[str, Access] = field(default_factory=dict)
     labels: dict[int, Label] = field(default_factory=dict)

@@ -257,3 +257,14 @@ async def test_an_exclusive_label_takes_the_place_of_its_rivals(repo: str, ann: 
 
 async def test_a_person_has_no_organisation_labels(repo: str, bot: Person) -> None:
     assert await bot.forge.org_labels(repo) == []
+
+
+async def test_the_timeline_has_every_comment_under_its_own_id(repo: str, ann: Person) -> None:
+    """It comes in pages, and the list of comments does not."""
+    number = (await ann.forge.create_issue(repo, "Broken")).number
+    for text in ("One", "Two"):
+        await ann.forge.create_comment(repo, number, text)
+    await ann.forge.edit_issue(repo, number, state="closed")
+    said = [(one.id, one.author, one.body) for one in await ann.forge.comments(repo, number)]
+    entries = [entry.comment for entry in await ann.forge.timeline(repo, number)]
+    assert [(one.id, one.author, one.body) for one in entries if one] == said

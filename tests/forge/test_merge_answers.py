@@ -51,11 +51,11 @@ async def test_a_merge_that_happened_is_one_whatever_was_answered(
     assert answer.pull.merged
 
 
-@pytest.mark.parametrize("status", [0, 502])
+@pytest.mark.parametrize("status", [0, 404, 502])
 async def test_a_merge_that_did_not_arrive_stays_unknown(
     forge: DevForge, ann: ForgeUser, pull: PullRequest, status: int
 ) -> None:
-    forge.fail_next("POST", MERGE, status)
+    forge.fail_next("POST", MERGE, status, text="404 page not found\n")
     with pytest.raises(ForgeUnavailable):
         await merged(ann, pull)
     assert (await merged(ann, pull)).outcome is Outcome.MERGED

@@ -534,6 +534,17 @@ async def test_a_500_while_the_repository_cannot_be_read_is_an_outage(stage: Sta
     assert (due.refusals, due.aside) == (0, False)
 
 
+async def test_what_a_proxy_does_not_find_is_not_given_up(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", 404, text="404 page not found\n")
+    await stage.courier.tick()
+    assert await letters(stage) == []
+    stage.clock.advance(10)
+    await stage.courier.tick()
+    assert len(await stage.comments()) == 1
+
+
 async def test_issues_that_are_switched_off_are_waited_for(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()

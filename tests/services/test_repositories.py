@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Trait
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Expectation, Rules
 from fleetbot.domain.waits import WaitReason
+from fleetbot.forge.errors import UnexpectedAnswer
+from fleetbot.services.bases import Base, base_of
 from fleetbot.services.facts import gather
 from fleetbot.services.gate import Gate
 from fleetbot.store.audit import examine
@@ -417,6 +420,13 @@ async def test_an_empty_repository_is_asked_for_a_first_commit(stage: Stage) -> 
     assert not stage.fleet.state.tasks[task.id].base_problem
 
 
+async def test_a_default_branch_that_was_renamed_a_moment_ago_is_not_missed(stage: Stage) -> None:
+    repo = await stage.known.look(REPO)
+    issue = await stage.issue()
+    await stage.forge.rename_branch(REPO, "main", "trunk", by=ANN)
+    assert await base_of(stage.client, repo, issue) == Base("trunk")
+
+
 async def test_a_new_issue_whose_base_is_gone_is_asked_about_at_once(stage: Stage) -> None:
     ids = await stage.ann.label_ids(REPO, ["fleet"])
     await stage.ann._http.send(
@@ -576,6 +586,27 @@ async def test_no_work_is_judged_by_another_repository_that_has_taken_the_name(
     stage.forge.add_collaborator(REPO, BOT, "write")
     facts = await gather(stage.client, expected, filed.receipt, Rules())
     assert facts.pull == Unread("ann/app is another repository by now.", soon=True)
+
+
+@pytest.mark.parametrize("change", [{"has_issues": False}, {"external_tracker": "https://jira"}])
+async def test_issues_that_are_not_kept_there_are_not_taken_for_deleted(
+    stage: Stage, change: dict[str, Any]
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    row = stage.forge.repo(REPO)
+    before = {name: getattr(row, name) for name in change}
+    for name, value in change.items():
+        setattr(row, name, value)
+    with pytest.raises(UnexpectedAnswer):
+        await stage.look()
+    assert (await stage.task()).state is TaskState.CREATED
+    assert await dispatched(stage) is None
+
+    for name, value in before.items():
+        setattr(row, name, value)
+    await stage.reconciler.tick()
+    assert await dispatched(stage) is not None
 
 
 async def test_words_for_an_archived_repository_wait_until_it_is_back(stage: Stage) -> None:

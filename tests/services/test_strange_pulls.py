@@ -144,6 +144,26 @@ async def test_what_a_person_pushes_by_force_is_built_upon(stage: Stage) -> None
     assert [parent.sha for parent in commit.parents] == [pushed]
 
 
+async def test_those_of_a_repository_out_of_sight_are_asked_for_once_it_is_back(
+    stage: Stage,
+) -> None:
+    await given_done(stage)
+    row = stage.forge.repo(REPO)
+    row.private, row.collaborators = True, {}
+    await stage.reconciler.tick()
+    before = len(stage.forge.requests)
+    for _ in range(3):
+        stage.clock.advance(LATER)
+        await stage.followups.tick()
+    assert len(stage.forge.requests) == before
+    assert stage.followups.problem() == ""
+
+    row.private = False
+    stage.forge.add_collaborator(REPO, BOT)
+    await stage.reconciler.tick()
+    assert stage.followups.next_due() == 0
+
+
 async def test_one_that_an_administrator_has_deleted_is_closed(stage: Stage) -> None:
     _, pull = await given_done(stage)
     del stage.forge.repo(REPO).tickets[pull.number]

@@ -9,6 +9,7 @@ import pytest
 from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.pulls import PullState
+from fleetbot.forge.errors import ForgeUnavailable
 from fleetbot.forge.models import PullRequest
 from fleetbot.services.updates import is_update
 from tests.services.stage import ANN, BOT, REPO, TEST, Stage
@@ -100,6 +101,12 @@ async def pulled(stage: Stage, files: Mapping[str, str]) -> PullRequest:
 
 
 Step = Callable[[Stage, int], Awaitable[object]]
+
+
+async def test_what_a_proxy_does_not_find_is_not_taken_for_other_work(stage: Stage) -> None:
+    stage.forge.fail_next("GET", "/compare/", 404, text="404 page not found\n")
+    with pytest.raises(ForgeUnavailable):
+        await is_update(stage.client, REPO, "main", "0" * 40, "1" * 40)
 
 
 async def by_merge(stage: Stage, number: int) -> None:

@@ -70,7 +70,7 @@ def _account(facts: Facts) -> Finding:
         return _to_invite(facts)
     if facts.repo.archived:
         return _bad(Step.ACCOUNT, "the repository is archived", f"{_page(facts)}/settings")
-    if not facts.repo.has_issues:
+    if not facts.repo.keeps_issues:
         says = "the repository's issues are switched off"
         return _bad(Step.ACCOUNT, says, f"Switch them on: {_page(facts)}/settings")
     if rights is None or not rights.push:
