@@ -30,6 +30,10 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 settings.register_profile("fleetbot", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("fleetbot")
 
+# Python looks for garbage after every 700 new objects: a tenth of what collecting takes, and a
+# twentieth of the tests.
+gc.set_threshold(50_000)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever needs the homeserver is marked, so that `make test-fast` can leave it out."""
