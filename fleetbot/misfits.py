@@ -6,6 +6,7 @@ type.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -59,13 +60,13 @@ class Misfit(NamedTuple):
     @property
     def missing(self) -> str | None:
         """The path of what is not there, and must be."""
-        found = re.search(r"missing required field `([^`]+)`", self.said)
+        found = re.search(r"\AObject missing required field `([^`]+)`", self.said)
         return self.below(found[1]) if found else None
 
     @property
     def unknown(self) -> str | None:
         """The name, below `where`, that nothing goes by."""
-        found = re.search(r"unknown field `(.*)`\Z", self.said, re.DOTALL)
+        found = re.search(r"\AObject contains unknown field `(.*)`\Z", self.said, re.DOTALL)
         return found[1] if found else None
 
     @property
@@ -84,6 +85,25 @@ class Misfit(NamedTuple):
         names = {**_GIVEN, "object": object_is}
         instead = f", not {names.get(given[1], given[1])}" if given else ""
         return f"{' or '.join(_wanted(shape_at(kind, self.where), object_is))}{instead}"
+
+
+def told(error: msgspec.ValidationError, kind: type, object_is: str, whole: str) -> str:
+    """What is wrong with settings that somebody has written: which it is, and what would be right.
+
+    `object_is` is what a group of them is called, `whole`, all of them.
+    """
+    its = Misfit.of(error)
+    if missing := its.missing:
+        return f"{missing} is missing"
+    if its.unknown is not None:
+        known = known_at(kind, its.where)
+        near = difflib.get_close_matches(its.unknown, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        return f"{its.below(its.unknown)} is an unknown setting; {hint}"
+    if its.is_a_rule:
+        return f"{its.where}: {its.said}" if its.where else its.said
+    object_is = object_is.format(re.sub(r"\[[^]]*\]", "", its.where))
+    return f"{its.where or whole} must be {its.wanted(kind, object_is)}"
 
 
 def schemas(kinds: Sequence[type]) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:

@@ -11,7 +11,7 @@ import msgspec
 
 from fleetbot import tracing
 from fleetbot.domain.model import REPO, same_name
-from fleetbot.misfits import Misfit, known_at
+from fleetbot.misfits import told
 from fleetbot.settings import (
     BoardSettings,
     ChatSettings,
@@ -31,7 +31,8 @@ def parse(data: Mapping[str, Any]) -> Settings:
     try:
         settings = msgspec.convert(data, Settings)
     except msgspec.ValidationError as problem:
-        raise SettingsError(_explain(problem)) from None
+        text = told(problem, Settings, "a section of settings", "the configuration")
+        raise SettingsError(text if text.endswith("?") else f"{text}.") from None
     _check_forge(settings.forge)
     _check_rooms(settings)
     _check_people(settings)
@@ -121,23 +122,3 @@ def _unlisted(room: str, repo: str, listed: Sequence[str]) -> str:
     near = difflib.get_close_matches(repo.lower(), by_small, n=1)
     hint = f"did you mean {by_small[near[0]]}?" if near else "add it there, or take it out here."
     return f"rooms.{room}: {repo} is not in forge.repositories; {hint}"
-
-
-def _explain(error: msgspec.ValidationError) -> str:
-    """`forge.tokn is an unknown setting; did you mean token?` out of msgspec's words."""
-    its = Misfit.of(error)
-    if missing := its.missing:
-        return f"{missing} is missing."
-    if its.unknown is not None:
-        return _unknown(its, its.unknown)
-    if its.is_a_rule:
-        return f"{its.where}: {its.said}."
-    wanted = its.wanted(Settings, "a section of settings")
-    return f"{its.where or 'the configuration'} must be {wanted}."
-
-
-def _unknown(its: Misfit, name: str) -> str:
-    known = known_at(Settings, its.where)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}."
-    return f"{its.below(name)} is an unknown setting; {hint}"

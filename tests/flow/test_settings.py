@@ -53,7 +53,7 @@ def with_forge(own: Mapping[str, Any], **fields: str) -> dict[str, Any]:
 REFUSED: Mapping[str, tuple[Callable[[dict[str, Any]], dict[str, Any] | str], str]] = {
     "a wrong type": (
         lambda own: {**own, "runs": {"heartbeat_seconds": "often"}},
-        "runs.heartbeat_seconds must be a number, not text.",
+        "runs.heartbeat_seconds must be a number, more than 0 and at most 31536000, not text.",
     ),
     "an unknown key": (
         lambda own: with_forge(own, tokn="x"),

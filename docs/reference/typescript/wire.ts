@@ -34,6 +34,7 @@ export interface AskAnswer {
  * the run, where there is one. After `expires_seconds` nobody waits for the answer any more.
  */
 export interface AskRequest {
+  /** 1 to 200 characters, none of them a control character */
   readonly id: string;
   readonly kind: "permission" | "question";
   readonly title: string;
@@ -314,6 +315,7 @@ export interface ReceiptAnswer {
 
 /** `POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt. */
 export interface ReceiptRequest {
+  /** an id, as it was given */
   readonly run: string;
   /** the number Forgejo gave it */
   readonly pull_request: number;

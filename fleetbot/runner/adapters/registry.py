@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from fleetbot.misfits import told
 from fleetbot.runner.adapters.claude_code import ClaudeCodeAdapter, ClaudeConfig
 from fleetbot.runner.adapters.codex import CodexAdapter, CodexConfig
 from fleetbot.runner.adapters.command import CommandAdapter, CommandConfig
@@ -58,10 +59,11 @@ def build(name: str, table: Mapping[str, Any]) -> Adapter:
     found = kind(name)
     try:
         return found.adapter(msgspec.convert(table, found.settings))
-    except ValueError as problem:  # msgspec's errors are some
-        message, _, where = str(problem).partition(" - at `$.")
-        field = f"{where.rstrip('`')}: " if where else ""
-        raise AdapterConfigError(f"{name}: {field}{message}") from problem
+    except msgspec.ValidationError as problem:
+        text = told(problem, found.settings, "a table", "the table")
+        raise AdapterConfigError(f"{name}: {text}") from problem
+    except ValueError as problem:  # a rule of the adapter's own
+        raise AdapterConfigError(f"{name}: {problem}") from problem
 
 
 def _added() -> dict[str, EntryPoint]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from fleetbot.runner.config.explain import explained
+from fleetbot.misfits import told
 from fleetbot.runner.config.lookup import Lookup
 from fleetbot.runner.config.tables import (
     KEEP_BRANCH,
@@ -75,7 +75,7 @@ def decode(text: str) -> ConfigFile:
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"not TOML: {problem}") from None
     except msgspec.ValidationError as problem:
-        raise ConfigError(explained(problem)) from None
+        raise ConfigError(told(problem, ConfigFile, "a table [{}]", "the file")) from None
 
 
 def _way_out(problem: OSError) -> str:

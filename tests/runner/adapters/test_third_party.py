@@ -127,8 +127,12 @@ def test_a_built_in_adapter_is_never_replaced() -> None:
     ("mistake", "instead", "said"),
     [
         ('word = "hello"', "", "give it a table [agents.settings]"),
-        ('word = "hello"', "word = 3", "parrot: word: Expected `str`, got `int`"),
-        ('word = "hello"', 'word = "x"\nloud = true', "unknown field `loud`"),
+        ('word = "hello"', "word = 3", "parrot: word must be text, not a whole number"),
+        (
+            'word = "hello"',
+            'word = "x"\nloud = true',
+            "loud is an unknown setting; known: word",
+        ),
         ("[agents.settings]", "[agents.command]\nargv = ['x']\n[agents.settings]", "remove its"),
         ('adapter = "parrot"', 'adapter = "parot"', "'parot' is unknown; use one of claude-code"),
     ],
