@@ -31,7 +31,7 @@ async def test_a_log_of_the_run_stands_in_the_agents_thread(world: World) -> Non
 
     issue = await world.open_issue("Think")
 
-    root = await world.alice.wait_for(says(world, "🧵", "thinker"))
+    root = await world.alice.wait_for(says(world, "🧵 thinker:"))
     log = await world.alice.wait_for(
         lambda e: bool(e.thread or e.replaces) and f"committed notes/{issue}.md" in e.text
     )
