@@ -424,16 +424,16 @@ class CombinedStatus(Object, frozen=True):
     """One page of contexts. ``state`` is ``""`` when the commit has no status at all;
     ``total_count`` is the number of statuses on the page."""
 
-    state: str = ""
+    state: str
+    total_count: int
     sha: str = ""
-    total_count: int = 0
     statuses: tuple[CommitStatus, ...] = ()
 
 
 class Permission(Object, frozen=True):
     """``permission``: none, read, write, admin or owner."""
 
-    permission: str = "none"
+    permission: str
     role_name: str = ""
     user: User | None = None
 
