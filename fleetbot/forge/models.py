@@ -335,8 +335,8 @@ class TreeEntry(Object, frozen=True):
 class Tree(Object, frozen=True):
     """One page of a folder. Its ``sha`` is whatever was asked for, not the tree's own."""
 
+    total_count: int
     tree: tuple[TreeEntry, ...] = ()
-    total_count: int = 0
 
 
 class Blob(Object, frozen=True):
@@ -357,7 +357,7 @@ class Commit(Object, frozen=True):
 
 
 class Comparison(Object, frozen=True):
-    total_commits: int = 0
+    total_commits: int
     commits: tuple[Commit, ...] = ()
     files: tuple[CommitFile, ...] = ()
 
