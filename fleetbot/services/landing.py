@@ -165,7 +165,10 @@ class Landings:
             repo, number, head_sha=owed.landing.head, style=styles[0] if styles else "merge"
         )
         if answer.is_merged:
-            await self._followups.look(owed.task.id)
+            view = await self._followups.look(owed.task.id)
+            if view is not None and view.state is PullState.OPEN:  # whoever has answered that
+                text = "Forgejo says that it is merged, and does not show it as that."
+                return await self._held(owed, Hindrance("unshown", text, passes=True))
             return answer.outcome
         bot = await self._client.login()
         why = answer.outcome

@@ -222,10 +222,24 @@ async def test_killed_before_it_was_merged_it_is_merged_after(stage: Stage) -> N
     assert (await stage.ann.pull(REPO, pull.number)).merged
 
 
-async def test_the_forge_away_it_is_merged_when_it_is_back(stage: Stage) -> None:
+@pytest.mark.parametrize("status", [200, 204])
+async def test_a_yes_that_is_not_forgejos_merges_nothing(stage: Stage, status: int) -> None:
+    """A page that says that Forgejo is back soon."""
+    _, pull = await given_ready(stage)
+    stage.forge.fail_next("POST", r"/pulls/2/merge$", status, text="Back soon.")
+    await landed(stage)
+    assert not (await stage.ann.pull(REPO, pull.number)).merged
+    stage.clock.advance(60)
+    await stage.settle()
+    assert (await stage.ann.pull(REPO, pull.number)).merged
+    assert told(stage) == []
+
+
+@pytest.mark.parametrize("status", [404, 503])
+async def test_the_forge_away_it_is_merged_when_it_is_back(stage: Stage, status: int) -> None:
     task, pull = await given_ready(stage)
     await stage.landings.wish(task, ANN_HERE, TEST)
-    stage.forge.fail_next("GET", r"/repos/ann/app$", 503, times=1)
+    stage.forge.fail_next("GET", r"/repos/ann/app$", status, times=1)
     await stage.settle()
     assert not (await stage.ann.pull(REPO, pull.number)).merged
     stage.clock.advance(60)
