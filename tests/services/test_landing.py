@@ -11,7 +11,7 @@ from fleetbot.domain.model import RunState, Task, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import PullRequest
-from tests.services.stage import ANN, BOT, REPO, TEST, Stage
+from tests.services.stage import ANN, BOT, PATIENCE_DAYS, REPO, TEST, Stage
 from tests.services.test_followups import EVE, given_done, kinds, look
 
 ANN_HERE, EVE_HERE = "@ann:hs", "@eve:hs"
@@ -219,6 +219,21 @@ async def test_killed_before_it_was_merged_it_is_merged_after(stage: Stage) -> N
     stage.restart()
     await stage.fleet.start()
     await stage.settle()
+    assert (await stage.ann.pull(REPO, pull.number)).merged
+
+
+async def test_what_the_outbox_has_given_up_is_told_and_may_be_wished_again(stage: Stage) -> None:
+    task, pull = await given_ready(stage)
+    await stage.landings.wish(task, ANN_HERE, TEST)
+    stage.forge.fail_next("POST", r"/pulls/2/merge$", 500, times=1000)
+    await stage.courier.tick()
+    stage.clock.advance(PATIENCE_DAYS * 86_400 + HOUR)
+    await stage.courier.tick()
+    await look(stage)
+    (why,) = told(stage)
+    assert "see the dead letters" in why
+    stage.forge.recover()
+    await landed(stage)
     assert (await stage.ann.pull(REPO, pull.number)).merged
 
 
