@@ -52,6 +52,7 @@ _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
 _MAX_MESSAGE = 300  # characters of Forgejo's message that an error keeps
 DELAYS = (0.5, 1.0)  # seconds before the second try and the third
+_NOT_ITS = "the answer is not Forgejo's: it is away, or its address is wrong"
 _USER_AGENT = f"fleetbot/{__version__}"
 
 
@@ -251,10 +252,11 @@ class Transport:
             token = self._token()
             answer = await self._once(method, path, url, json, token)
             if answer.status < 300:
+                if method != "GET" and not _is_forgejos(answer.body):
+                    raise UnexpectedAnswer(answer.status, method, path, _NOT_ITS)
                 return answer
             if answer.status == 404 and not _is_forgejos(answer.body):
-                words = "the answer is not Forgejo's: it is away, or its address is wrong"
-                raise NoSuchCall(answer.status, method, path, words)
+                raise NoSuchCall(answer.status, method, path, _NOT_ITS)
             if answer.status not in _REDIRECTS:
                 raise _error_of(answer, method, path, token)
             url = self._redirected(answer, method, path, url)
@@ -385,8 +387,8 @@ def _message(body: bytes) -> str:
 
 
 def _is_forgejos(body: bytes) -> bool:
-    """Whether a 404 is of a call that Forgejo has: it answers JSON then, if anything."""
-    return not body.strip() or isinstance(_said(body), dict)
+    """Whether it may be an answer to a call that Forgejo has: that is JSON, if anything."""
+    return not body.strip() or isinstance(_said(body), dict | list)
 
 
 def _said(body: bytes) -> Any:

@@ -190,6 +190,13 @@ async def test_a_404_that_is_not_forgejos_says_nothing_of_what_is_there(
         await setting.client.issue(REPO, 1)
 
 
+async def test_nothing_is_done_by_a_page_that_says_that_all_is_well(setting: Setting) -> None:
+    said = await setting.client.create_comment(REPO, 1, "Hello")
+    setting.forge.fail_next("DELETE", "/comments/", 200, text="<html>Back soon</html>")
+    with pytest.raises(UnexpectedAnswer, match="not Forgejo's"):
+        await setting.client.delete_comment(REPO, said.id)
+
+
 @pytest.mark.parametrize(
     "ask",
     [
