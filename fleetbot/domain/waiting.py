@@ -51,7 +51,7 @@ def waiting(
         case TaskState.CREATED:
             return _in_queue(state, task, now, policy, looks or Looks())
         case TaskState.ASSIGNED if run:
-            return _given(run, policy)
+            return _given(state, run, policy)
         case TaskState.RUNNING if run:
             return _with_agent(state, task, run, now, policy)
         case TaskState.FAILED | TaskState.AGENT_LOST:
@@ -84,7 +84,7 @@ def flags(
     `its`: what the task waits for.
     """
     run = state.live_run(task)
-    if run and task.state is TaskState.RUNNING and not run.receipt and not _question(run):
+    if run and task.state is TaskState.RUNNING and not run.receipt and not _question(state, run):
         return tuple(str(sign.reason) for sign in _signs(state, task, run, now, policy))
     return ("nobody",) if its and its.reason in NOBODY else ()
 
@@ -206,12 +206,13 @@ def _next(free: Sequence[str], since: int) -> Waiting:
 # with an agent
 
 
-def _given(run: Run, policy: Policy) -> Waiting:
+def _given(state: FleetState, run: Run, policy: Policy) -> Waiting:
+    since = max(state.moved(run.id, run.assigned_at), state.renewed_at)
     return Waiting(
         WaitReason.NOT_STARTED,
         f"{run.agent} has been given it and must acknowledge it.",
         run.assigned_at,
-        run.assigned_at + policy.ack_ms,
+        since + policy.ack_ms,
         "It takes a moment; otherwise it goes back to the queue.",
         run.agent,
     )
@@ -227,22 +228,22 @@ def _with_agent(
 ) -> Waiting | None:
     filed = state.receipts.get(run.receipt) if run.receipt else None
     if filed and filed.verdict is Verdict.PENDING:
-        return _receipt(task, filed, policy)
-    if asked := _question(run):
+        return _receipt(state, task, filed, policy)
+    if asked := _question(state, run):
         return asked
     for sign in _signs(state, task, run, now, policy):
         return _not_getting_on(task, run, sign)
-    return _closing(task, run, policy) if task.closing else None
+    return _closing(state, task, run, policy) if task.closing else None
 
 
-def _question(run: Run) -> Waiting | None:
+def _question(state: FleetState, run: Run) -> Waiting | None:
     for ask in run.asks:
         if ask.behavior is None:
             return Waiting(
                 WaitReason.QUESTION,
                 f"{run.agent} asks, and waits for an answer.",
                 ask.asked_at,
-                ask.expires_at,
+                state.moved(run.id, ask.expires_at),
                 "Answer it; otherwise it is denied.",
                 run.agent,
                 (ask.title,),
@@ -250,8 +251,9 @@ def _question(run: Run) -> Waiting | None:
     return None
 
 
-def _receipt(task: Task, filed: FiledReceipt, policy: Policy) -> Waiting:
-    since, until = filed.filed_at, filed.filed_at + policy.verify_ms
+def _receipt(state: FleetState, task: Task, filed: FiledReceipt, policy: Policy) -> Waiting:
+    since = filed.filed_at
+    until = state.moved(filed.run, since) + policy.verify_ms
     if not filed.unread:
         text, helps = "Its receipt is being checked against Forgejo.", "That takes a moment."
         return Waiting(WaitReason.CHECKING, text, since, until, helps, task.repo)
@@ -287,12 +289,12 @@ def _not_getting_on(task: Task, run: Run, sign: Sign) -> Waiting:
     )
 
 
-def _closing(task: Task, run: Run, policy: Policy) -> Waiting:
+def _closing(state: FleetState, task: Task, run: Run, policy: Policy) -> Waiting:
     return Waiting(
         WaitReason.CLOSING,
         f"The merge of its own work has closed its issue; the receipt of {run.agent} is awaited.",
         task.closing_since,
-        run.started_at + run.checked_ms + policy.run_timeout_ms,
+        state.moved(run.id, run.started_at) + run.checked_ms + policy.run_timeout_ms,
         f"Nothing. To end it: `!fleet cancel {task.ref}`.",
         run.agent,
     )

@@ -60,8 +60,8 @@ def _message(body: bytes) -> str:
 
 
 def is_forgejos(body: bytes) -> bool:
-    """Whether a 404 is of a call that Forgejo has: it answers JSON then, if anything."""
-    return not body.strip() or isinstance(_said(body), dict)
+    """Whether it may be an answer to a call that Forgejo has: that is JSON, if anything."""
+    return not body.strip() or isinstance(_said(body), dict | list)
 
 
 def _said(body: bytes) -> Any:

@@ -45,8 +45,8 @@ class TreeEntry(Object, frozen=True):
 class Tree(Object, frozen=True):
     """One page of a folder. Its ``sha`` is whatever was asked for, not the tree's own."""
 
+    total_count: int
     tree: tuple[TreeEntry, ...] = ()
-    total_count: int = 0
 
 
 class Blob(Object, frozen=True):
@@ -67,7 +67,7 @@ class Commit(Object, frozen=True):
 
 
 class Comparison(Object, frozen=True):
-    total_commits: int = 0
+    total_commits: int
     commits: tuple[Commit, ...] = ()
     files: tuple[CommitFile, ...] = ()
 
@@ -134,7 +134,7 @@ class CombinedStatus(Object, frozen=True):
     """One page of contexts. ``state`` is ``""`` when the commit has no status at all;
     ``total_count`` is the number of statuses on the page."""
 
-    state: str = ""
+    state: str
+    total_count: int
     sha: str = ""
-    total_count: int = 0
     statuses: tuple[CommitStatus, ...] = ()

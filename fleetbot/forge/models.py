@@ -303,7 +303,7 @@ class ChangedFile(Object, frozen=True):
 class Permission(Object, frozen=True):
     """``permission``: none, read, write, admin or owner."""
 
-    permission: str = "none"
+    permission: str
     role_name: str = ""
     user: User | None = None
 

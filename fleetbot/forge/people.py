@@ -58,20 +58,26 @@ class PeopleCalls(Calls):
         """Whether each may write. Who is refused the first answer need not ask of a crowd."""
         if not people:
             return {}
-        first = await self._may_write(repo, people[0])
-        if first is None:
+        try:
+            first = await self._may_write(repo, people[0])
+        except ForgeForbidden:
             return dict.fromkeys(people)
-        others = await asyncio.gather(*(self._may_write(repo, login) for login in people[1:]))
+        others = await asyncio.gather(*(self._if_told(repo, login) for login in people[1:]))
         return dict(zip(people, (first, *others), strict=True))
 
-    async def _may_write(self, repo: str, login: str) -> bool | None:
-        """None where it is not for us to know."""
+    async def _if_told(self, repo: str, login: str) -> bool | None:
+        """None also where it is not for us to know."""
         try:
-            return (await self.collaborator_permission(repo, login)).permission in WRITERS
+            return await self._may_write(repo, login)
         except ForgeForbidden:
             return None
+
+    async def _may_write(self, repo: str, login: str) -> bool | None:
+        """None of whom Forgejo does not know, or not at this moment."""
+        try:
+            return (await self.collaborator_permission(repo, login)).permission in WRITERS
         except ForgeNotFound:
-            return False
+            return None
 
     async def _all_assignable_write(self, repo: str) -> bool:
         try:

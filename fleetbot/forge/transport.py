@@ -49,6 +49,7 @@ _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
 DELAYS = (0.5, 1.0)  # seconds before the second try and the third
+_NOT_ITS = "the answer is not Forgejo's: it is away, or its address is wrong"
 _USER_AGENT = f"fleetbot/{__version__}"
 
 
@@ -245,10 +246,11 @@ class Transport:
             token = self._token()
             answer = await self._once(method, path, url, json, token)
             if answer.status < 300:
+                if method != "GET" and not is_forgejos(answer.body):
+                    raise UnexpectedAnswer(answer.status, method, path, _NOT_ITS)
                 return answer
             if answer.status == 404 and not is_forgejos(answer.body):
-                words = "the answer is not Forgejo's: it is away, or its address is wrong"
-                raise NoSuchCall(answer.status, method, path, words)
+                raise NoSuchCall(answer.status, method, path, _NOT_ITS)
             if answer.status not in _REDIRECTS:
                 raise error_of(answer, method, path, token)
             url = self._redirected(answer, method, path, url)

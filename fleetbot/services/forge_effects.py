@@ -27,6 +27,7 @@ from fleetbot.forge.errors import (
 from fleetbot.forge.git_calls import StatusState
 from fleetbot.forge.label_calls import UnknownLabel
 from fleetbot.forge.models import Issue, Repository
+from fleetbot.forge.paths import repo_path
 from fleetbot.logs import log_of
 from fleetbot.services.briefs import brief_at
 from fleetbot.services.comments import receipt_comment, status_comment
@@ -137,6 +138,8 @@ class ForgeSender:
             return Refused(str(error))
         if error.status == 404 and not shown.shows_all:
             return RetryLater(None, f"{error}; its issues or pull requests are switched off")
+        if error.path == repo_path(repo):
+            return RetryLater(None, f"{error}; it is shown again")
         return Gone(str(error)) if error.status in _GONE else Refused(str(error))
 
     # -- commit status

@@ -165,7 +165,10 @@ class Landings:
             repo, number, head_sha=owed.landing.head, style=styles[0] if styles else "merge"
         )
         if answer.is_merged:
-            await self._followups.look(owed.task.id)
+            view = await self._followups.look(owed.task.id)
+            if view is not None and view.state is PullState.OPEN:  # whoever has answered that
+                text = "Forgejo says that it is merged, and does not show it as that."
+                return await self._held(owed, Hindrance("unshown", text, passes=True))
             return answer.outcome
         bot = await self._client.login()
         why = answer.outcome
@@ -231,7 +234,8 @@ class Landings:
         if landing is None and not self._is_auto(task):
             return
         if landing is not None and landing.step is not LandingStep.CI:
-            return  # it is with the outbox
+            await self._must_be_under_way(task_id, landing)
+            return
         if held := await self._hindrance(task, watch):
             if landing and not (held.passes and self._may_wait(landing)):
                 await self._give_up(task.id, landing, held)
@@ -241,6 +245,14 @@ class Landings:
             is_near = bool(by) or await self._is_up_to_date(task, watch)
             step = LandingStep.MERGE if is_near else LandingStep.UPDATE
             await self._fleet.commit(Land(task.id, by=by, step=step), _CONTEXT)
+
+    async def _must_be_under_way(self, task: TaskId, landing: Landing) -> None:
+        """It is with the outbox, unless that has given it up."""
+        effect = fx.LandPull(task=task, head=landing.head, step=landing.step)
+        fates = await self._fleet.store.fates(fx.destination(effect))
+        if (fx.kind(fx.LandPull), "pending") not in fates:
+            text = "It was tried for days, and Forgejo has not done it: see the dead letters."
+            await self._give_up(task, landing, Hindrance("given_up", text))
 
     def _may_wait(self, landing: Landing) -> bool:
         """CI that never says anything does not keep a base for ever."""

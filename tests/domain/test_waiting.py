@@ -193,6 +193,17 @@ def test_an_account_at_its_limit_ends_by_itself() -> None:
     assert waits(world, world.task(T2)).until == world.agent().parked_until
 
 
+@pytest.mark.parametrize(
+    "reason", [W.NOT_STARTED, W.QUESTION, W.CHECKING, W.RECEIPT_UNREAD, W.CLOSING]
+)
+def test_time_that_was_slept_through_moves_the_end_of_a_wait(reason: WaitReason) -> None:
+    world = SITUATIONS[reason]()
+    before = waits(world).until
+    assert before is not None
+    world.state.slept[R1] = HOUR
+    assert waits(world).until == before + HOUR
+
+
 def test_a_receipt_is_decided_at_its_deadline_at_the_latest() -> None:
     world = a.verifying().given(a.unknown(C1, "The CI has not finished."))
     its = waits(world)

@@ -190,6 +190,35 @@ async def test_a_404_that_is_not_forgejos_says_nothing_of_what_is_there(
         await setting.client.issue(REPO, 1)
 
 
+async def test_nothing_is_done_by_a_page_that_says_that_all_is_well(setting: Setting) -> None:
+    said = await setting.client.create_comment(REPO, 1, "Hello")
+    setting.forge.fail_next("DELETE", "/comments/", 200, text="<html>Back soon</html>")
+    with pytest.raises(UnexpectedAnswer, match="not Forgejo's"):
+        await setting.client.delete_comment(REPO, said.id)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda forge: forge.contexts(REPO, "1" * 40),
+        lambda forge: forge.root_entries(REPO, "1" * 40),
+        lambda forge: forge.compare(REPO, "main", "side"),
+        lambda forge: forge.collaborator_permission(REPO, "ann"),
+    ],
+)
+async def test_an_object_without_what_it_is_asked_for_is_no_answer(
+    start_server: Start, ask: Callable[[ForgeUser], Awaitable[object]]
+) -> None:
+    """It would mean that there is none of it."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async with ForgeUser(await start_server(answer), "token") as client:
+        with pytest.raises(UnexpectedAnswer):
+            await ask(client)
+
+
 async def test_a_commit_may_have_any_date(start_server: Start) -> None:
     """Git takes a time zone of 99 hours and 99 minutes."""
     author = {"name": "Eve", "email": "", "date": "2026-11-27T01:00:00+100:39"}

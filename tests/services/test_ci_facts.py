@@ -195,6 +195,13 @@ async def test_ci_that_cannot_be_read_is_never_taken_for_none(stage: Stage, path
     assert (await checked(stage, receipt)).verdict is Verdict.VERIFIED
 
 
+async def test_an_answer_that_is_none_is_never_taken_for_no_contexts(stage: Stage) -> None:
+    pull, receipt = await filed(stage)
+    stage.forge.report(REPO, pull.head.sha, "test", "failure")
+    stage.forge.fail_next("GET", "/status$", 200, 100, text="{}")
+    assert (await checked(stage, receipt)).verdict is Verdict.PENDING
+
+
 @pytest.mark.parametrize("text", ["", "404 page not found\n"])
 async def test_files_that_are_not_shown_are_never_taken_for_none(stage: Stage, text: str) -> None:
     """Whoever says that there is nothing in the repository at all."""

@@ -11,7 +11,7 @@ from fleetbot.domain.model import RunState, Task, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import PullRequest
-from tests.services.stage import ANN, BOT, REPO, TEST, Stage
+from tests.services.stage import ANN, BOT, PATIENCE_DAYS, REPO, TEST, Stage
 from tests.services.test_followups import EVE, given_done, kinds, look
 
 ANN_HERE, EVE_HERE = "@ann:hs", "@eve:hs"
@@ -222,10 +222,39 @@ async def test_killed_before_it_was_merged_it_is_merged_after(stage: Stage) -> N
     assert (await stage.ann.pull(REPO, pull.number)).merged
 
 
-async def test_the_forge_away_it_is_merged_when_it_is_back(stage: Stage) -> None:
+async def test_what_the_outbox_has_given_up_is_told_and_may_be_wished_again(stage: Stage) -> None:
     task, pull = await given_ready(stage)
     await stage.landings.wish(task, ANN_HERE, TEST)
-    stage.forge.fail_next("GET", r"/repos/ann/app$", 503, times=1)
+    stage.forge.fail_next("POST", r"/pulls/2/merge$", 500, times=1000)
+    await stage.courier.tick()
+    stage.clock.advance(PATIENCE_DAYS * 86_400 + HOUR)
+    await stage.courier.tick()
+    await look(stage)
+    (why,) = told(stage)
+    assert "see the dead letters" in why
+    stage.forge.recover()
+    await landed(stage)
+    assert (await stage.ann.pull(REPO, pull.number)).merged
+
+
+@pytest.mark.parametrize("status", [200, 204])
+async def test_a_yes_that_is_not_forgejos_merges_nothing(stage: Stage, status: int) -> None:
+    """A page that says that Forgejo is back soon."""
+    _, pull = await given_ready(stage)
+    stage.forge.fail_next("POST", r"/pulls/2/merge$", status, text="Back soon.")
+    await landed(stage)
+    assert not (await stage.ann.pull(REPO, pull.number)).merged
+    stage.clock.advance(60)
+    await stage.settle()
+    assert (await stage.ann.pull(REPO, pull.number)).merged
+    assert told(stage) == []
+
+
+@pytest.mark.parametrize("status", [404, 503])
+async def test_the_forge_away_it_is_merged_when_it_is_back(stage: Stage, status: int) -> None:
+    task, pull = await given_ready(stage)
+    await stage.landings.wish(task, ANN_HERE, TEST)
+    stage.forge.fail_next("GET", r"/repos/ann/app$", status, times=1)
     await stage.settle()
     assert not (await stage.ann.pull(REPO, pull.number)).merged
     stage.clock.advance(60)

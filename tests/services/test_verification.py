@@ -204,6 +204,12 @@ def review(number: int, login: str, state: str, *, dismissed: bool = False) -> R
     return Review(id=number, state=state, user=User(login=login), dismissed=dismissed)
 
 
+async def test_that_forgejo_does_not_know_an_account_at_the_moment_is_no_no(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.forge.fail_next("GET", "/collaborators/", 404)
+    assert (await facts(stage, receipt)).author_may_write is True  # it can be assigned
+
+
 def test_a_reviewers_latest_word_stands() -> None:
     found = standing_reviews(
         [
