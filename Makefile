@@ -20,6 +20,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COLLECTED := $(VENV)/.collected
 BUILDER := build/venv
 PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3.13 python3,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c \
@@ -51,7 +52,7 @@ INCIDENT ?=
 MUTANTS ?=
 ARGS ?=
 
-.PHONY: help demo dev test tests collected test-fast check torture plugin packages docs site clean
+.PHONY: help demo dev test tests test-fast check torture plugin packages docs site clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 3,15p' Makefile
@@ -67,13 +68,14 @@ dev: $(INSTALLED)
 test: $(INSTALLED)
 	@$(MAKE) --no-print-directory -j2 check tests
 
-tests: collected
+tests: $(COLLECTED)
 	env -u MAKEFLAGS -u MAKELEVEL $(PYTEST) $(PYTEST_ARGS)
 
 # pytest rewrites each module for its assertions: once here, instead of by every worker. What is
 # wrong with a module the tests will tell.
-collected: $(INSTALLED)
+$(COLLECTED): $(INSTALLED) $(shell find tests -name '*.py')
 	@$(BIN)/pytest --collect-only -qq >/dev/null || true
+	@touch $@
 
 # These compute more than they wait: one worker for each core.
 test-fast: $(INSTALLED)

@@ -445,8 +445,9 @@ class DevForge:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._disturbed])
         app[repos.REPOSITORIES] = self._root
-        for route in ROUTES:
-            app.router.add_route(route.method, f"/api/v1{route.path}", self._handler(route))
+        app[_ITSELF] = self
+        for resource in _RESOURCES:
+            app.router.register_resource(resource)
         app.router.add_route("*", "/api/v1/{rest:.*}", self._no_such_call)
         GitHttp(self._world, self._notify).add_routes(app)
         Pages(self._world).add_routes(app)
@@ -464,22 +465,19 @@ class DevForge:
             self._saw(request, {}, None, failure.status)
         return failure.answer(request)
 
-    def _handler(self, route: Route) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            redirect = self._moved(request)
-            if redirect is not None:
-                return redirect
-            call = Call(request, self._world, self._notify, {})
-            try:
-                call.sent = json_of(await request.read())
-                prepare(call, route)
-                response = await route.handler(call)
-            except ApiError as error:
-                response = error_answer(self._world, error)
-            self._saw(request, call.sent, call.actor, response.status)
-            return response
-
-        return handle
+    async def _handle(self, route: Route, request: web.Request) -> web.StreamResponse:
+        redirect = self._moved(request)
+        if redirect is not None:
+            return redirect
+        call = Call(request, self._world, self._notify, {})
+        try:
+            call.sent = json_of(await request.read())
+            prepare(call, route)
+            response = await route.handler(call)
+        except ApiError as error:
+            response = error_answer(self._world, error)
+        self._saw(request, call.sent, call.actor, response.status)
+        return response
 
     def _moved(self, request: web.Request) -> web.Response | None:
         """The redirect from a repository's old name; to the same call, below the new one."""
@@ -494,3 +492,21 @@ class DevForge:
         login = actor.login if actor else ""
         query = dict(request.query)
         self.requests.append(Seen(request.method, request.path, query, sent, login, status))
+
+
+_ITSELF = web.AppKey("itself", DevForge)
+
+
+async def _answer(route: Route, request: web.Request) -> web.StreamResponse:
+    return await request.app[_ITSELF]._handle(route, request)
+
+
+def _resources() -> tuple[web.AbstractResource, ...]:
+    router = web.UrlDispatcher()
+    for route in ROUTES:
+        router.add_route(route.method, f"/api/v1{route.path}", partial(_answer, route))
+    return tuple(router.resources())
+
+
+_RESOURCES = _resources()
+"""Where all forges are called: to make these takes twice as long as all else at a start."""
