@@ -16,6 +16,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered, event_type
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.state import task_stream
+from fleetbot.services.outbox import RetryLater
 from fleetbot.settings import RoomSettings
 from fleetbot.store.records import Change, Posted, PostKind
 from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
@@ -272,6 +273,31 @@ async def test_while_no_sync_comes_the_rooms_are_asked_again_and_again(scene: Sc
     await scene.bots.synced()
     assert await scene.bots.tick() == 60
     assert await scene.troubles() == ""
+
+
+async def test_who_may_is_decided_once_the_homeserver_can_be_asked_again(scene: Scene) -> None:
+    """A command that came just before it went away was refused when it was back."""
+    away = [True]
+
+    async def levels(room: str, user: str) -> int:
+        if away:
+            raise RetryLater(None, "502 Bad Gateway", host=True)
+        return 100
+
+    scene.bots = Listener(scene.stage, scene.client, {scene.room: HERE}, levels)
+    await scene.bots.tick()
+    await scene.ann.send(scene.room, "!fleet cancel #1")
+    for _ in range(2):
+        await scene.bots.synced(rooms={"join": {scene.room: {"timeline": {"limited": True}}}})
+        assert await scene.bots.tick() == 10
+        assert await scene.state() is TaskState.CREATED
+        assert await scene.texts() == []
+
+    away.clear()
+    assert await scene.bots.tick() == 60
+
+    assert await scene.state() is TaskState.CANCELLED
+    assert len(await scene.texts()) == 1
 
 
 async def test_when_the_homeserver_is_back_what_waits_goes_at_once(stage: Stage) -> None:
