@@ -79,8 +79,6 @@ async def test_a_variable_with_a_secret_of_the_runner_is_named_with_what_to_do(
 async def test_a_forge_token_that_is_wrong_or_anothers_is_found(scene: Scene) -> None:
     found = await findings(edited(scene.config_file("true"), scene.fleet, "0" * 40))
     line = found["runner forge"]
-        "runner forge"
-    ]
     assert "401" in line.detail
     assert (line.reason, line.remedy) == (ReasonCode.FORGE_LOGIN_FAILED, "correct forge.token")
 
