@@ -202,15 +202,19 @@ class Obeying:
         moved = self._rooms.names.get(there.room)
         answer = None if moved else await self._chat.elsewhere(there)
         now_at = await self._rooms.where(moved) if moved else ""
+        hint = None
         if answer is not None:
             await self._visits.prolong(there.room)
         elif (post := self._chat.not_obeyed(there, now_at)) and self._visits.tells(there.room):
-            answer = post
+            answer = hint = post
         if isinstance(answer, Post):
             try:
                 await self._sender.reply(there.room, there.event, answer, there.thread)
             except (RetryLater, Refused) as error:
-                self._drop(there.room, error)
+                if hint:  # where we may not speak it is nobody's trouble that we do not
+                    log.info("a hint in %s was given up: %s", there.room, error)
+                else:
+                    self._drop(there.room, error)
 
     async def _give(self, said: Said, answer: Answer, *, keep: bool) -> tuple[OutboxEntry, ...]:
         """Answer now, or else later: for as long as it takes where something was changed, so `keep`

@@ -389,6 +389,30 @@ async def test_an_upgraded_room_that_does_not_let_us_in_is_waited_for(scene: Sce
     assert await scene.bots.rooms.where(scene.room) == new
 
 
+@pytest.mark.parametrize(("level", "hints"), [(50, 1), (0, 0)])
+async def test_who_speaks_in_the_old_room_is_told_where_it_goes_on_if_we_may_speak_there(
+    scene: Scene, level: int, hints: int
+) -> None:
+    """An old room is closed to most; for an hour health said that an answer could not be given."""
+    await scene.bots.tick()
+    old, new = scene.room, await scene.ann.upgrade(scene.room, "11")
+    await scene.restart()
+    await scene.bots.tick()
+    assert "may not join" in await scene.troubles()
+    await scene.ann.invite(new, scene.bot.user_id)
+    await scene.bots.tick()
+
+    await scene.ann.set_power_level(old, scene.bot.user_id, level)
+    asked = await scene.ann.send(old, "!fleet status")
+    message = await scene.client.get_event(old, asked)  # type: ignore[arg-type]
+    await scene.bots.inbound.on_event(message)
+
+    assert f"put {new} in its place" in await scene.troubles()
+    assert "could not be given" not in await scene.troubles()
+    told = await scene.texts(old)
+    assert told == [f"➡️ This room was upgraded: I listen in {new}, and do nothing here."] * hints
+
+
 async def test_a_tombstone_alone_leads_nowhere(scene: Scene) -> None:
     """Who may write one could lead us, and what waits, into any room."""
     await scene.bots.tick()
