@@ -121,7 +121,7 @@ class MaubotAdmin:
     async def config(self, instance: str) -> dict[str, Any]:
         """An instance's configuration."""
         text = (await self.instance(instance))["config"]
-        return dict(YAML(typ="safe").load(text) or {})
+        return from_yaml(text)
 
     async def start_instance(self, instance: str) -> None:
         """Also where maubot has disabled it; nothing where it runs. Raises InstanceNotStarted."""
@@ -192,6 +192,11 @@ class MaubotAdmin:
     ) -> Any:
         url = f"{self._api}{path}"
         return await call(method, url, token=self._token, json=json, data=data, params=params)
+
+
+def from_yaml(text: str) -> dict[str, Any]:
+    """As maubot has written it: the C parser of ruamel does not take all that ruamel writes."""
+    return dict(YAML(typ="safe", pure=True).load(text) or {})
 
 
 def _to_yaml(config: Mapping[str, Any]) -> str:

@@ -102,7 +102,14 @@ class Services:
 def chat_of(services: Services) -> Chat:
     fleet, store = services.fleet, services.fleet.store
     trigger, per_task = services.trigger, services.thread_per_task
-    desk = Desk(fleet, services.tasks, services.references, trigger, per_task=per_task)
+    desk = Desk(
+        fleet,
+        services.tasks,
+        services.references,
+        trigger,
+        forge_is_away=lambda: services.outside.is_away,
+        per_task=per_task,
+    )
     admit = Rights(services.power_level).admit
     drafts = Drafts(desk, Wishes(fleet), admit, services.message, services.trigger)
     answering = Answering(desk, services.talks)

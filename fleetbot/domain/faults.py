@@ -17,7 +17,13 @@ _DETAIL = 500
 _LONG_MS = 10 * 60_000
 _LATE_MS = 60_000  # one to three of it: an account's reset comes late, and not for all at once
 _SET_ASIDE = (Owner.AGENT, Owner.RUNNER)  # the others rest from the first fault on
-_NAMED = {str(code): code for code in ReasonCode if makes_unwell(code)}
+# What a check may find, and have said in the words of that; a forge that is away is no agent's
+# fault, but until it is back the next run would fail as well.
+_NAMED = {
+    str(code): code
+    for code in ReasonCode
+    if makes_unwell(code) or code is ReasonCode.FORGE_UNAVAILABLE
+}
 # What was said may name a repository, and every room hears of agents.
 _OF_ONE_REPOSITORY = (
     ReasonCode.WORKSPACE_FAILED,
@@ -105,7 +111,7 @@ def checked(
     faults = known.faults if known else 0
     unwell = known.unwell if known else None
     if unwell and not registration.health:
-        unheard = unwell is ReasonCode.CHECK_FAILED and faults > 0
+        unheard = not makes_unwell(unwell) and faults > 0
         yield ev.AgentWell(quiet=faults > 1 or unheard)
     elif registration.health and not unwell and not (known and known.parked_until > now):
         yield _check_failed(registration.health, faults)

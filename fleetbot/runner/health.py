@@ -9,6 +9,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.network import open_session
 from fleetbot.runner import adapters
 from fleetbot.runner.config import AgentConfig, Config
@@ -26,6 +27,10 @@ from fleetbot.runner.tokens import Tokens
 
 _MOST_REPOSITORIES = 20
 _OLDEST_GIT = (2, 34)  # rev-parse --path-format, fetch --no-write-fetch-head, worktrees
+_FORGE_REMEDIES = {
+    ReasonCode.FORGE_UNAVAILABLE: "it is asked again until it answers; is forge.url right?",
+    ReasonCode.FORGE_LOGIN_FAILED: "correct forge.token",
+}
 _LOGINS = (".claude/.credentials.json", ".codex/auth.json")
 """Where the programs keep their logins, below the agent's home."""
 
@@ -141,7 +146,9 @@ async def _forge_line(config: Config, forge: Forge) -> HealthLine:
         login = await forge.login()
         await forge.check_scopes(settings.username, f"fleetbot-check-{secrets.token_hex(4)}")
     except RunFailed as problem:
-        return HealthLine("forge", False, problem.detail, "correct forge.url or forge.token")
+        remedy = _FORGE_REMEDIES.get(problem.reason, "correct forge.url or forge.token")
+        reason = problem.reason if problem.reason in _FORGE_REMEDIES else None
+        return HealthLine("forge", False, problem.detail, remedy, reason)
     if login and login.lower() != settings.username.lower():
         detail = f"the token belongs to {login}, not to {settings.username}"
         return HealthLine("forge", False, detail, "correct forge.username or forge.token")

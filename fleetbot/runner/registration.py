@@ -99,7 +99,7 @@ class Registration:
             program=next((x.detail[:_SHORT] for x in lines if x.ok and x.name == "program"), ""),
             health=tuple(
                 wire.HealthLine(
-                    name=line.name[:_SHORT],
+                    name=(line.reason or line.name)[:_SHORT],
                     ok=line.ok,
                     detail=line.detail[:_SHORT],
                     remedy=line.remedy[:_SHORT],

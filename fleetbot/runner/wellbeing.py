@@ -72,18 +72,27 @@ class ForgeWatch:
             self._failure = failure
             self._say(f"{failure.detail}; nothing is taken until the forge answers")
 
+    async def answers(self) -> bool:
+        """Whether it does by now; asked only where that was in doubt."""
+        async with self._asking:
+            return await self._answers()
+
     async def until_it_answers(self) -> None:
         async with self._asking:
             for delay in delays(_WITH_FORGE):
-                if self._failure is None:
+                if await self._answers():
                     return
-                try:
-                    await self._ask()
-                except RunFailed:
-                    await asyncio.sleep(delay)
-                else:
-                    self._failure = None
-                    self._say("the forge answers again")
+                await asyncio.sleep(delay)
+
+    async def _answers(self) -> bool:
+        if self._failure is not None:
+            try:
+                await self._ask()
+            except RunFailed:
+                return False
+            self._failure = None
+            self._say("the forge answers again")
+        return True
 
 
 class Wellbeing:
@@ -185,12 +194,18 @@ class Wellbeing:
 
     async def _sit_out(self, trouble: RunFailed) -> None:
         """The pause, with the orchestrator told why; sooner over where somebody mends the agent."""
-        await self._tell(trouble)
+        if not await self._is_past(trouble):
+            await self._tell(trouble)
         await self._rest(self._until - asyncio.get_running_loop().time())
         self._registration.trouble = None
         if self._trouble is trouble:
             self._trouble = None
             self._until = float("-inf")
+
+    async def _is_past(self, trouble: RunFailed) -> bool:
+        """A run waits for the forge in its slot: when that is free again, all may be over, and
+        nobody needs to hear of it any more."""
+        return REASONS[trouble.reason].owner is Owner.FORGE and await self._forge.answers()
 
     async def _rest(self, seconds: float) -> None:
         """So long, or until the agent was mended."""

@@ -65,6 +65,8 @@ class OfRepositories:
         for repo in self._fleet.state.places.repos.values():
             if self._repositories.lists(repo):
                 seen.append(_last(repo, self._webhooks.heard_at(repo.id), now))
+        if refused := self._webhooks.refused_at:
+            seen.append(_refused(refused, now))
         return seen
 
 
@@ -75,6 +77,14 @@ def _last(repo: Repo, at: int, now: int) -> Finding:
     says = f"the last came {span(now - at)} ago" if at else "none has come yet"
     remedy = "It may be that nothing happened; `!fleet setup` in its room can try it"
     return Finding(name, Mark.WARN, says, (remedy,))
+
+
+def _refused(at: int, now: int) -> Finding:
+    says = f"the last delivery was refused {span(now - at)} ago: it has no right signature"
+    remedy = (
+        "`forge.webhook_secret` is to be the webhook's; if it was not Forgejo, nothing is wrong"
+    )
+    return Finding("webhook secret", Mark.WARN, says, (remedy,))
 
 
 class OfAgents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
@@ -14,9 +15,15 @@ from fleetbot.services.followups import Followups
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.webhooks import Webhooks
+from fleetbot.store.causes import why
+from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import QueueTrouble
 
 _SHOWN = 5
+_SECONDS = 8.0  # a database that hangs is to be said before whoever asks gives up
+_UNREAD = "not known: it is in the database, which cannot be read"
+_SILENT = f"not known: the database has not answered within {_SECONDS:g} s"
+_READ = ("outbox", "rooms", "dead_letters")
 
 
 class HealthReport:
@@ -47,25 +54,37 @@ class HealthReport:
 
     async def check(self) -> wire.Health:
         """`degraded` where something needs a look; the checks say what. Costs the same however
-        much waits: anybody may ask."""
+        much waits: anybody may ask. Answers while the database does not, too."""
         checks = {
             "leadership": self._leadership(),
             "journal": self._journal(),
             "forge": self._forge(),
             "webhooks": self._webhooks.problem() or "ok",
-            "outbox": "; ".join(await self._troubles("forgejo")) or "ok",
-            "rooms": "; ".join([*await self._rooms(), *await self._unsaid()]) or "ok",
-            "dead_letters": await self._dead_letters(),
+            **dict.fromkeys(_READ, _UNREAD),
             "repositories": self._repositories.problem() or "ok",
             "pull_requests": self._followups.problem() or "ok",
             "loops": self._loops(),
-        }
+        } | await self._read()
         well = set(checks.values()) == {"ok"}
         if warnings := self._repositories.warnings():
             checks["branches"] = warnings  # the fleet works all the same
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
+
+    async def _read(self) -> dict[str, str]:
+        """What the database knows; where it cannot be read, that."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return {
+                    "outbox": "; ".join(await self._troubles("forgejo")) or "ok",
+                    "rooms": "; ".join([*await self._rooms(), *await self._unsaid()]) or "ok",
+                    "dead_letters": await self._dead_letters(),
+                }
+        except TimeoutError:
+            return dict.fromkeys(_READ, _SILENT)
+        except StoreUnavailable as error:
+            return {"journal": self._journal(unread=why(error))}
 
     async def _unsaid(self) -> list[str]:
         senders = ("urgent", "matrix", "cards")
@@ -85,10 +104,13 @@ class HealthReport:
     def _leadership(self) -> str:
         return "ok" if self._leads() else "the lease has run out: another may lead by now"
 
-    def _journal(self) -> str:
-        why = self._fleet.trouble
-        if why or not self._fleet.ready:
-            return f"the journal cannot be written{f': {why}' if why else ''}"
+    def _journal(self, unread: str = "") -> str:
+        """`unread`: why it cannot be read, be it that nobody has come to write meanwhile."""
+        if self._fleet.trouble or not self._fleet.ready:
+            reason = self._fleet.trouble or unread
+            return f"the journal cannot be written{f': {reason}' if reason else ''}"
+        if unread:
+            return f"the journal cannot be read: {unread}"
         lost = "; ".join(map(str, self._fleet.bad[:5]))
         return f"{lost}: left out; restore a backup" if lost else "ok"
 

@@ -121,7 +121,13 @@ class Webhooks:
     @property
     def is_refusing(self) -> bool:
         """Whether the last that came had no right signature."""
-        return self._refused > max((heard.at for heard in self._heard.values()), default=0)
+        return self.refused_at > 0
+
+    @property
+    def refused_at(self) -> int:
+        """When that came (epoch ms); 0 where the last had a right one."""
+        taken = max((heard.at for heard in self._heard.values()), default=0)
+        return self._refused if self._refused > taken else 0
 
     def problem(self) -> str:
         """ "" where nothing shows that they do not arrive."""

@@ -13,7 +13,7 @@ import pytest
 from fleetbot import __version__
 from fleetbot_devkit.bot_server import BotServer
 from fleetbot_devkit.build import BuildFailed, build_plugin
-from fleetbot_devkit.maubot_admin import InstanceNotStarted
+from fleetbot_devkit.maubot_admin import InstanceNotStarted, from_yaml
 from fleetbot_devkit.reloading import Reloader
 from fleetbot_devkit.rest import CallFailed, call
 from tests.conftest import Register, StartBotServer
@@ -117,6 +117,10 @@ async def test_an_uploaded_plugin_answers_in_a_room_and_over_http(
     await server.admin.put_config("echo", {"prefix": "> "})
     assert (await server.admin.config("echo"))["prefix"] == "> "
     await server.admin.wait_for_log("echo is listening")
+
+
+def test_a_configuration_is_read_as_maubot_writes_it() -> None:
+    assert from_yaml("forge: {url: http://127.0.0.1:4}") == {"forge": {"url": "http://127.0.0.1:4"}}
 
 
 async def test_a_killed_server_starts_again_where_it_was(

@@ -185,6 +185,11 @@ def test_a_check_that_fails_without_a_run_is_said_once_too() -> None:
     [
         (f"disk_full: {REASONS[ReasonCode.DISK_FULL].text}", ReasonCode.DISK_FULL, ""),
         ("auth_failed: not for this model", ReasonCode.AUTH_FAILED, "not for this model"),
+        (
+            "forge_unavailable: the forge answered 503",
+            ReasonCode.FORGE_UNAVAILABLE,
+            "the forge answered 503",
+        ),
         ("timeout: of the task", ReasonCode.CHECK_FAILED, "timeout: of the task"),
         ("disk: 1 GB free", ReasonCode.CHECK_FAILED, "disk: 1 GB free"),
     ],
@@ -205,10 +210,11 @@ def test_a_newcomer_that_does_not_pass_its_check_is_given_nothing() -> None:
 
 def test_a_check_that_fails_during_a_rest_or_after_a_bug_is_nothing_new() -> None:
     for reason in (ReasonCode.FORGE_UNAVAILABLE, ReasonCode.RUNNER_FAILED):
-        world = running().given(fail(reason))
-        assert told(world, SICK) == []
-        assert told(world, an_agent()) == []
-        assert world.agent().unwell is None
+        for found in (SICK, an_agent(health=("forge_unavailable: 503",))):
+            world = running().given(fail(reason))
+            assert told(world, found) == []
+            assert told(world, an_agent()) == []
+            assert world.agent().unwell is None
 
 
 # claims, and never starts

@@ -9,6 +9,7 @@ import pytest
 
 import fleetbot
 from fleetbot import __version__
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import health
 from fleetbot.runner.config import load
 from fleetbot.runner.git.repositories import Repositories
@@ -76,8 +77,10 @@ async def test_a_variable_with_a_secret_of_the_runner_is_named_with_what_to_do(
 
 
 async def test_a_forge_token_that_is_wrong_or_anothers_is_found(scene: Scene) -> None:
-    config = scene.config_file("true")
-    assert "401" in bad(await findings(edited(config, scene.fleet, "0" * 40)))["runner forge"]
+    found = await findings(edited(scene.config_file("true"), scene.fleet, "0" * 40))
+    line = found["runner forge"]
+    assert "401" in line.detail
+    assert (line.reason, line.remedy) == (ReasonCode.FORGE_LOGIN_FAILED, "correct forge.token")
 
     config = edited(scene.config_file("true"), scene.fleet, scene.ada)
     assert "belongs to ada" in bad(await findings(config))["runner forge"]
@@ -88,6 +91,20 @@ async def test_servers_that_are_away_are_found(scene: Scene) -> None:
     await scene.orchestrator.down()
 
     assert set(bad(await findings(config))) == {"runner forge", "runner orchestrator"}
+
+
+async def test_a_forge_that_is_away_is_not_laid_to_the_agent(scene: Scene) -> None:
+    """Whoever was called was sent to correct the token, and to look at the agent's machine."""
+    scene.forge.fail_next("", "/user$", 503, times=9)
+
+    line = (await findings(scene.config_file("true")))["runner forge"]
+    async with scene.runner("true"):
+        await scene.orchestrator.until(lambda o: bool(o.registered))
+
+    assert line.remedy == "it is asked again until it answers; is forge.url right?"
+    (told,) = (line for line in scene.orchestrator.registered[0].health if not line.ok)
+    assert told.name == ReasonCode.FORGE_UNAVAILABLE
+    assert "503" in told.detail
 
 
 async def test_an_address_where_fleetbot_is_not_is_found(scene: Scene) -> None:

@@ -115,6 +115,27 @@ async def test_a_token_that_a_finished_run_waits_for_is_told_of_though_no_slot_i
     assert scene.orchestrator.failures == {}
 
 
+async def test_a_forge_that_is_back_before_the_slot_is_free_makes_no_agent_unwell(
+    scene: Scene, fifo: Fifo
+) -> None:
+    """The room was told of it after the fact, for 0 s."""
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    script = f"echo at work; read go < {fifo.path}; {WRITES_A_FILE}"
+    async with scene.runner(script):
+        await scene.orchestrator.until(at_work(order.run))
+        scene.forge.fail_next("", ".*", 503, times=10**6)
+        fifo.tell()
+        await scene.hears("nothing is taken until the forge answers")
+        scene.forge.recover()
+        await scene.settled(order)
+        await scene.hears("takes runs again")
+
+    assert scene.orchestrator.failures == {}
+    assert [ills(request) for request in scene.orchestrator.registered] == [[], []]
+
+
 async def test_a_full_disk_is_found_before_a_run_is_taken(scene: Scene) -> None:
     order = await scene.order()
     await scene.orchestrator.assign(order)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ from fleetbot.forge.errors import ForgeError, Unauthorized
 from fleetbot.services.health import HealthReport
 from fleetbot.services.outbox import Courier, RetryLater, Sender
 from fleetbot.services.probe import ForgeProbe
-from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Due
 from fleetbot_devkit.docs import ROOT
 from tests.services.stage import BOT, REPO, TEST, Stage
+from tests.store.disk import overwrite
 
 LOG = logging.getLogger("health")
 
@@ -30,7 +31,14 @@ def probe_of(stage: Stage) -> ForgeProbe:
     return ForgeProbe(stage.fleet, stage.client, stage.repositories, LOG)
 
 
-def report_of(stage: Stage, probe: ForgeProbe, *rooms: str) -> HealthReport:
+Look = Callable[[], Awaitable[Sequence[str]]]
+
+
+def report_of(
+    stage: Stage, probe: ForgeProbe, *rooms: str, look: Look | None = None
+) -> HealthReport:
+    """`look`: at the rooms, where not just `rooms` come of it."""
+
     async def troubles() -> Sequence[str]:
         return rooms
 
@@ -41,14 +49,16 @@ def report_of(stage: Stage, probe: ForgeProbe, *rooms: str) -> HealthReport:
         stage.known,
         "1.0",
         stage.followups,
-        troubles,
+        look or troubles,
         lambda: "ok",
     )
 
 
-async def checks(stage: Stage, probe: ForgeProbe, *rooms: str) -> dict[str, str]:
+async def checks(
+    stage: Stage, probe: ForgeProbe, *rooms: str, look: Look | None = None
+) -> dict[str, str]:
     """What is not well."""
-    health = await report_of(stage, probe, *rooms).check()
+    health = await report_of(stage, probe, *rooms, look=look).check()
     found = {name: finding for name, finding in health.checks.items() if finding != "ok"}
     assert health.status == ("degraded" if found else "ok")
     return found
@@ -244,10 +254,51 @@ async def test_the_rooms_have_their_say(stage: Stage) -> None:
     assert found == {"rooms": "!a:b: invite the bot; !c:d: invite it there too"}
 
 
-async def test_a_closed_journal_is_no_health(stage: Stage, tmp_path: Path) -> None:
+async def test_a_journal_that_cannot_be_read_is_said_beside_all_else(stage: Stage) -> None:
+    """Whoever asked heard 503, and that `healthz` says why."""
+    probe = probe_of(stage)
+    await probe.tick()
+    await stage.fleet.start()
     await stage.store.close()
-    with pytest.raises(StoreUnavailable):
-        await report_of(stage, probe_of(stage)).check()
+
+    found = await checks(stage, probe)
+
+    assert found["journal"] == "the journal cannot be written: the store is not open"
+    unread = {name for name, says in found.items() if "which cannot be read" in says}
+    assert unread == {"outbox", "rooms", "dead_letters"}
+    assert found.keys() - unread == {"journal"}
+
+
+async def test_that_only_reading_fails_is_said_before_somebody_writes(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await stage.fleet.start()
+    await stage.store.close()
+    overwrite(tmp_path / "fleet.db", "queues_failing")
+    stage.restart()
+    await stage.fleet.start()
+
+    told = (await checks(stage, probe_of(stage)))["journal"]
+
+    assert told.startswith("the journal cannot be read: ")
+    assert told.endswith("(the file is damaged: restore a backup)")
+
+
+async def test_a_database_that_hangs_is_said_in_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetbot.services.health._SECONDS", 0.02)
+    probe = probe_of(stage)
+    await probe.tick()
+
+    async def hangs() -> Sequence[str]:
+        await asyncio.get_running_loop().create_future()
+        return ()
+
+    found = await checks(stage, probe, look=hangs)
+
+    assert found.keys() == {"outbox", "rooms", "dead_letters"}
+    assert all("the database has not answered within" in says for says in found.values())
 
 
 async def test_a_pull_request_that_cannot_be_looked_at_is_told(stage: Stage) -> None:

@@ -228,3 +228,12 @@ async def test_a_journal_that_cannot_be_written_is_a_number_until_it_is_written(
 
     await site.task(2)
     assert await number(site, "fleetbot_journal_unwritable") == 0
+
+
+async def test_what_memory_knows_is_told_while_the_journal_cannot_be_read(site: Site) -> None:
+    """Else the alert is that nobody is there."""
+    await site.task(1)
+    await site.store.close()
+
+    assert await number(site, "fleetbot_journal_unwritable") == 1
+    assert await number(site, "fleetbot_tasks", state="created") == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from fleetbot.chat.commands.said import Pressed, Said
@@ -24,8 +24,8 @@ from fleetbot.store.records import Anchor, Arrival, Posted, PostKind
 
 
 class Desk:
-    """`trigger`: the label that gives an issue to the fleet. `per_task`: each task has a thread of
-    its own, rather than each agent."""
+    """`trigger`: the label that gives an issue to the fleet. `forge_is_away`: whether Forgejo can
+    be asked about none. `per_task`: each task has a thread of its own, rather than each agent."""
 
     def __init__(
         self,
@@ -34,9 +34,11 @@ class Desk:
         references: References,
         trigger: str,
         *,
+        forge_is_away: Callable[[], bool] = lambda: False,
         per_task: bool = False,
     ) -> None:
         self._trigger = trigger
+        self._forge_is_away = forge_is_away
         self.fleet = fleet
         self.tasks = tasks
         self._per_task = per_task
@@ -51,12 +53,19 @@ class Desk:
         repo, number = self.ref(issue, said)
         task = await self.task_of(repo, number)
         if task is None:
-            raise NotFound(
-                f"{repo}#{number} is not a task yet: give it the label {self._trigger}, or say"
-                f" !fleet assign <agent> {repo}#{number}.",
-                field="issue",
-            )
+            raise NotFound(self._no_task(f"{repo}#{number}"), field="issue")
         return task
+
+    def _no_task(self, ref: str) -> str:
+        if self._forge_is_away():
+            return (
+                f"{ref} is not a task yet, as far as I know: Forgejo cannot be asked now. If it has"
+                f" the label {self._trigger}, it is taken up when Forgejo is back."
+            )
+        return (
+            f"{ref} is not a task yet: give it the label {self._trigger}, or say"
+            f" !fleet assign <agent> {ref}."
+        )
 
     async def _answered(self, said: Said) -> Task:
         posted = await self.posted(said)

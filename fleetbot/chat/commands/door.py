@@ -9,7 +9,7 @@ from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.guide import help_
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.meaning import meant
-from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.rights import PowerLevel, Rights, Undecided
 from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
 from fleetbot.chat.commands.spec import Command, Help
 from fleetbot.chat.commands.table import BUTTONS, NAMES
@@ -59,7 +59,7 @@ class Chat:
         """The answer to a message; None if it was not for us.
 
         What the message has changed before is only told again. Raises `StoreUnavailable` where the
-        journal is needed and away: nothing has changed then.
+        journal is needed and away, `Undecided` where the homeserver is: nothing has changed then.
         """
         match meant(said):
             case None:
@@ -124,6 +124,8 @@ class Chat:
             return Post(hints.refused(str(problem)))
         except ForgeError as problem:
             return Post(hints.refused(f"Forgejo did not go along; nothing has changed: {problem}"))
+        except Undecided:
+            raise
         except RetryLater as problem:
             why = f"The homeserver did not go along; nothing has changed: {problem}"
             return Post(hints.refused(why))

@@ -46,11 +46,16 @@ class Outside(NamedTuple):
         )
         return (say("🪝 ", came, "; that may be right: ", code(_PAGE)),)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether Forgejo cannot be used now."""
+        return bool(self.probe.problem and self.probe.since)
+
     def _away(self, now: int) -> Rich | None:
-        if not (self.probe.problem and self.probe.since):
+        if not self.is_away:
             return None
         since = span(now - self.probe.since)
-        because = prose(shorten(self.probe.problem, 300))
+        because = prose(shorten(self.probe.problem or "", 300))
         return say("🔌 ", bold("Forgejo cannot be used"), f", for {since}: ", because)
 
     def _silent(self, hears: Hears, now: int) -> Rich | None:

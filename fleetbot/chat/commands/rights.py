@@ -9,10 +9,17 @@ from fleetbot.chat.commands.grammar import nearest
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.domain.errors import Forbidden
+from fleetbot.services.outbox import RetryLater
 from fleetbot.settings import RoomSettings, Settings, SettingsError
 
-PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
+# Of (room, user); None: not known. Raises `RetryLater` while the homeserver is away.
+PowerLevel = Callable[[str, str], Awaitable[int | None]]
 Admit = Callable[[str, Said], Awaitable[None]]  # as `Rights.admit`
+
+
+class Undecided(RetryLater):
+    """The homeserver cannot be asked now whether somebody may: they are not refused for that, and
+    nothing has changed."""
 
 
 class Standing(NamedTuple):
@@ -42,13 +49,17 @@ class Rights:
         self._power_level = power_level
 
     async def admit(self, name: str, said: Said) -> None:
-        """Raises Forbidden, with the way out, if the speaker may not give the command `name`."""
+        """Raises Forbidden, with the way out, if the speaker may not give the command `name`, and
+        `Undecided` while that cannot be found out."""
         if Standing(said.sender, None, said.settings).may(name):
             return
         allowed = said.settings.allow.get(name)
         if allowed is not None:
             raise Forbidden(_not_listed(name, allowed))
-        its = await self.standing(said)
+        try:
+            its = await self._standing(said)
+        except RetryLater as error:
+            raise Undecided(error.seconds, str(error), host=error.host) from error
         if its.level is None:
             raise Forbidden("Your power level here could not be read; try again in a moment.")
         if not its.may(name):
@@ -58,6 +69,13 @@ class Rights:
             )
 
     async def standing(self, said: Said) -> Standing:
+        """For what is only shown."""
+        try:
+            return await self._standing(said)
+        except RetryLater:
+            return Standing(said.sender, None, said.settings)
+
+    async def _standing(self, said: Said) -> Standing:
         level = await self._power_level(said.room, said.sender)
         return Standing(said.sender, level, said.settings)
 

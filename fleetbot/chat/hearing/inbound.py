@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from fleetbot.chat.commands.rights import Undecided
 from fleetbot.chat.hearing.heard import Heard, time_of
 from fleetbot.chat.hearing.history import Past
 from fleetbot.chat.hearing.obeying import Obeying
@@ -82,7 +83,8 @@ class Inbound:
         self.place(room).done(event, at)
 
     async def read_back(self, room: str, past: Past) -> None:
-        """Deal with what was said meanwhile, in its order. Raises `StoreUnavailable`."""
+        """Deal with what was said meanwhile, in its order. Raises `StoreUnavailable` and
+        `Undecided`."""
         late = [said for event in past.said if (said := await self._obeying.deal_with(event))]
         if past.end and (late or past.is_cut):
             await self._obeying.tell_late(room, late, past.end.event, past.is_cut)
@@ -132,8 +134,8 @@ class Inbound:
         try:
             if late := await self._obeying.deal_with(event):
                 await self._obeying.tell_late(event.room_id, [late], event.event_id)
-        except StoreUnavailable as error:
-            log.warning("a command in %s waits for the journal: %s", event.room_id, error)
+        except (StoreUnavailable, Undecided) as error:
+            log.warning("a command in %s has to wait: %s", event.room_id, error)
             place.lose()
             self._on_missed()
         except BaseException:

@@ -17,6 +17,7 @@ from fleetbot.chat.commands import hints
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.grammar import Misspelt, Misused, Parsed
 from fleetbot.chat.commands.meaning import is_changing, meant
+from fleetbot.chat.commands.rights import Undecided
 from fleetbot.chat.commands.said import Elsewhere, Pressed, Said
 from fleetbot.chat.hearing import heard
 from fleetbot.chat.hearing.addressed import Us
@@ -92,7 +93,8 @@ class Obeying:
     async def deal_with(self, event: Heard) -> Said | None:
         """Obey and answer. What is too old to be obeyed comes back, for `tell_late`.
 
-        Raises `StoreUnavailable` only: an event that we choke on must not keep us from the others.
+        Raises `StoreUnavailable` and `Undecided` only: an event that we choke on must not keep us
+        from the others.
         """
         with about(room=event.room_id, event=event.event_id):
             return await self._deal_with(event)
@@ -106,7 +108,7 @@ class Obeying:
                     return await self._in_turn(said)
                 case Elsewhere() as there:
                     await self._answer_there(there)
-        except _Unnoted:
+        except (_Unnoted, Undecided):
             raise
         except StoreUnavailable:
             await self._delayed.say(event.room_id, event.event_id)
@@ -187,7 +189,7 @@ class Obeying:
             if parsed is None:
                 return await self._chat.overhear(said)
             return await self._chat.handle(said)
-        except StoreUnavailable:
+        except (StoreUnavailable, Undecided):
             raise
         except Exception:
             log.exception("a command in %s could not be obeyed", said.room)
@@ -200,15 +202,19 @@ class Obeying:
         moved = self._rooms.names.get(there.room)
         answer = None if moved else await self._chat.elsewhere(there)
         now_at = await self._rooms.where(moved) if moved else ""
+        hint = None
         if answer is not None:
             await self._visits.prolong(there.room)
         elif (post := self._chat.not_obeyed(there, now_at)) and self._visits.tells(there.room):
-            answer = post
+            answer = hint = post
         if isinstance(answer, Post):
             try:
                 await self._sender.reply(there.room, there.event, answer, there.thread)
             except (RetryLater, Refused) as error:
-                self._drop(there.room, error)
+                if hint:  # where we may not speak it is nobody's trouble that we do not
+                    log.info("a hint in %s was given up: %s", there.room, error)
+                else:
+                    self._drop(there.room, error)
 
     async def _give(self, said: Said, answer: Answer, *, keep: bool) -> tuple[OutboxEntry, ...]:
         """Answer now, or else later: for as long as it takes where something was changed, so `keep`

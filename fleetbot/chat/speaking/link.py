@@ -175,11 +175,12 @@ class Link:
         return age if isinstance(age, int) else 0
 
     async def power_level(self, room: str, user: str) -> int | None:
-        """The user's power level in the room as it is now; None if it could not be read."""
+        """The user's power level in the room as it is now; None if it cannot be read. Raises
+        `RetryLater`."""
         try:
             levels = await self.state(room, "m.room.power_levels")
             create = await self.state_event(room, "m.room.create")
-        except (RetryLater, Refused):
+        except (Refused, NotAdmitted):
             return None
         return Power(levels, create).of(user) if create else None
 

@@ -82,7 +82,7 @@ class Requests:
                 answer = _object(await response.read())
         except (ClientError, TimeoutError) as error:
             self._check(method)
-            why = f"the homeserver did not answer: {error!r}"
+            why = f"the homeserver did not answer: {_reason(error)}"
             raise RetryLater(None, why, host=True) from error
         if status == HTTPStatus.OK and answer is not None:
             return answer
@@ -91,6 +91,13 @@ class Requests:
     def _check(self, method: str) -> None:
         if method != "GET" and not self._leads():
             raise RetryLater(None, "not sent: another orchestrator may lead by now", host=True)
+
+
+def _reason(error: ClientError | TimeoutError) -> str:
+    """In few words: what aiohttp shows of a connection is long, and nobody's business."""
+    if isinstance(error, TimeoutError):
+        return "not in time"
+    return str(getattr(error, "strerror", "") or error) or type(error).__name__
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

@@ -103,6 +103,7 @@ class Rooms:
             self.names[now_at] = its
             for old in [old for old, name in self.names.items() if name in (room, its)]:
                 self.obeyed.pop(old, None)
+                self._link.close(old, None)  # what was in the way was in the way of following
         self.obeyed[now_at], self.names[now_at] = self.settings[its], its
 
     async def joined(self) -> frozenset[str]:

@@ -142,7 +142,7 @@ def _online(its: Trouble) -> Rich:
 
 
 def _unwell(its: Trouble) -> Rich:
-    says = "It takes nothing until its check passes; its task is back in the queue, uncounted."
+    says = "It takes nothing until its check passes; no task pays for it."
     headline = say("🤒 ", bold(its.name), f" is unwell: {reason_text(its.reason)}")
     return rows(headline, *_particulars(its), says)
 

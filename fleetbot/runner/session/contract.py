@@ -189,12 +189,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class HealthLine(msgspec.Struct, frozen=True):
-    """One finding of a health check, with what to do if it is not ok."""
+    """One finding of a health check, with what to do if it is not ok.
+
+    `reason`: what the orchestrator is told in the place of its name, where there is a code for it.
+    """
 
     name: str
     ok: bool
     detail: str
     remedy: str = ""
+    reason: ReasonCode | None = None
 
 
 class Session(Protocol):

@@ -18,6 +18,7 @@ from fleetbot.services.fleet import Fleet
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.sending import Sending
 from fleetbot.services.webhooks import Webhooks
+from fleetbot.store.interface import StoreUnavailable
 from fleetbot.web.metrics import definitions as its
 from fleetbot.web.metrics.counts import Counts
 from fleetbot.web.metrics.history import History
@@ -68,11 +69,18 @@ class Metrics:
         self._tell_tasks(scrape, await self._survey.look())
         self._tell_loops(scrape)
         self._tell_outside(scrape)
-        await self._history.tell(scrape)
-        await self._tell_outbox(scrape)
         await self._tell_journal(scrape)
         self.counts.tell(scrape)
+        try:
+            await self._tell_stored(scrape)
+        except StoreUnavailable:  # what memory knows is the more worth knowing
+            scrape.set(its.UNWRITABLE, 1)
         return scrape
+
+    async def _tell_stored(self, scrape: Scrape) -> None:
+        await self._history.tell(scrape)
+        await self._tell_outbox(scrape)
+        scrape.set(its.SIZE, await self._of.fleet.store.size())
 
     def _tell_tasks(self, scrape: Scrape, found: Found) -> None:
         state, now = self._of.fleet.state, self._of.fleet.clock()
@@ -130,7 +138,6 @@ class Metrics:
         store, database = self._of.fleet.store, self._of.database
         scrape.set(its.UNWRITABLE, bool(self._of.fleet.trouble))
         scrape.set(its.LINES, self._of.fleet.state.seq)
-        scrape.set(its.SIZE, await store.size())
         scrape.spread(its.COMMITS, store.commit_times)
         if database is not None:
             usage = await asyncio.to_thread(shutil.disk_usage, database.parent)

@@ -170,7 +170,8 @@ IDLE = _gauge(
 )
 LATE = _gauge("loop_late", "1 where that is much more than the loop's interval", "loop")
 UNWRITABLE = _gauge(
-    "journal_unwritable", "1 since something could not be written, until something is"
+    "journal_unwritable",
+    "1 since something could not be written, until something is; and while it cannot be read",
 )
 LINES = _gauge("journal_lines", "Lines of the journal")
 SIZE = _gauge("journal_size_bytes", "What the database takes")

@@ -129,7 +129,25 @@ async def test_a_repository_that_no_webhook_came_from_is_named(stage: Stage) -> 
     await stage.issue()
     await stage.hear()
 
-    assert (await examined(stage))["webhook ann/app"].mark is Mark.WELL
+    found = await examined(stage)
+    assert found["webhook ann/app"].mark is Mark.WELL
+    assert "webhook secret" not in found
+
+
+async def test_that_the_last_delivery_was_refused_is_said_until_one_is_taken(stage: Stage) -> None:
+    """Whoever changed the secret in one place only heard nothing of it for minutes."""
+    await stage.known.look(REPO)
+    stage.clock.advance(60)
+    stage.webhooks.refused()
+    stage.clock.advance(60)
+
+    found = (await examined(stage))["webhook secret"]
+
+    assert found.says == "the last delivery was refused 60 s ago: it has no right signature"
+    assert found.mark is Mark.WARN
+    await stage.issue()
+    await stage.hear()
+    assert "webhook secret" not in await examined(stage)
 
 
 async def test_who_of_the_fleet_could_merge_alone_is_named(stage: Stage) -> None:

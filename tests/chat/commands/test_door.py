@@ -287,6 +287,17 @@ async def test_a_task_at_work_is_not_taken_away_by_assigning_it(talk: Talk) -> N
     assert "is for claude-1 already." in again
 
 
+async def test_what_is_no_task_while_forgejo_is_away_may_be_one_that_waits(talk: Talk) -> None:
+    """People were told to give it the label that it had."""
+    talk.stage.forge.fail_next("GET", "/user$", 503)
+    await talk.stage.probe.tick()
+
+    assert await talk.says("/retry #9") == (
+        "⚠️ ann/app#9 is not a task yet, as far as I know: Forgejo cannot be asked now."
+        " If it has the label fleet, it is taken up when Forgejo is back."
+    )
+
+
 @pytest.mark.parametrize("body", ["/cancel #1", "/retry #1", "!fleet assign claude-1 #1"])
 async def test_who_lacks_the_power_level_is_refused_kindly(talk: Talk, body: str) -> None:
     async with nothing_changed(talk.stage):

@@ -286,6 +286,21 @@ async def test_while_the_journal_is_away_a_command_waits_and_says_so(
     assert "/redact/%24event/" in scene.server.requests[-1][1], "it waits no more"
 
 
+async def test_while_it_cannot_be_asked_who_may_a_command_waits_and_is_not_refused(
+    scene: Scene,
+) -> None:
+    scene.bots = Listener(scene.stage, scene.bots.client, {ROOM: RoomSettings(default_repo=REPO)})
+    place = scene.bots.inbound.place(ROOM)
+    place.behind = False
+    scene.server.refuses["/state/m.room.power_levels"] = Answer(502, {})
+
+    await scene.hears("!fleet cancel #1")
+
+    assert await scene.state() is TaskState.CREATED
+    assert scene.said == []
+    assert place.behind, "it is read back"
+
+
 async def test_what_was_answered_is_not_said_to_wait(scene: Scene) -> None:
     """Only that it was answered could not be kept: it is when the journal is back."""
     with largest_file(1):

@@ -16,6 +16,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered, event_type
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.state import task_stream
+from fleetbot.services.outbox import RetryLater
 from fleetbot.settings import RoomSettings
 from fleetbot.store.records import Change, Posted, PostKind
 from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
@@ -274,6 +275,31 @@ async def test_while_no_sync_comes_the_rooms_are_asked_again_and_again(scene: Sc
     assert await scene.troubles() == ""
 
 
+async def test_who_may_is_decided_once_the_homeserver_can_be_asked_again(scene: Scene) -> None:
+    """A command that came just before it went away was refused when it was back."""
+    away = [True]
+
+    async def levels(room: str, user: str) -> int:
+        if away:
+            raise RetryLater(None, "502 Bad Gateway", host=True)
+        return 100
+
+    scene.bots = Listener(scene.stage, scene.client, {scene.room: HERE}, levels)
+    await scene.bots.tick()
+    await scene.ann.send(scene.room, "!fleet cancel #1")
+    for _ in range(2):
+        await scene.bots.synced(rooms={"join": {scene.room: {"timeline": {"limited": True}}}})
+        assert await scene.bots.tick() == 10
+        assert await scene.state() is TaskState.CREATED
+        assert await scene.texts() == []
+
+    away.clear()
+    assert await scene.bots.tick() == 60
+
+    assert await scene.state() is TaskState.CANCELLED
+    assert len(await scene.texts()) == 1
+
+
 async def test_when_the_homeserver_is_back_what_waits_goes_at_once(stage: Stage) -> None:
     """However long it was away, and so however long the pauses have become."""
     room = "!room:localhost"
@@ -361,6 +387,30 @@ async def test_an_upgraded_room_that_does_not_let_us_in_is_waited_for(scene: Sce
     await scene.ann.invite(new, scene.bot.user_id)
     await scene.bots.tick()
     assert await scene.bots.rooms.where(scene.room) == new
+
+
+@pytest.mark.parametrize(("level", "hints"), [(50, 1), (0, 0)])
+async def test_who_speaks_in_the_old_room_is_told_where_it_goes_on_if_we_may_speak_there(
+    scene: Scene, level: int, hints: int
+) -> None:
+    """An old room is closed to most; for an hour health said that an answer could not be given."""
+    await scene.bots.tick()
+    old, new = scene.room, await scene.ann.upgrade(scene.room, "11")
+    await scene.restart()
+    await scene.bots.tick()
+    assert "may not join" in await scene.troubles()
+    await scene.ann.invite(new, scene.bot.user_id)
+    await scene.bots.tick()
+
+    await scene.ann.set_power_level(old, scene.bot.user_id, level)
+    asked = await scene.ann.send(old, "!fleet status")
+    message = await scene.client.get_event(old, asked)  # type: ignore[arg-type]
+    await scene.bots.inbound.on_event(message)
+
+    assert f"put {new} in its place" in await scene.troubles()
+    assert "could not be given" not in await scene.troubles()
+    told = await scene.texts(old)
+    assert told == [f"➡️ This room was upgraded: I listen in {new}, and do nothing here."] * hints
 
 
 async def test_a_tombstone_alone_leads_nowhere(scene: Scene) -> None:

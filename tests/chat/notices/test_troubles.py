@@ -147,7 +147,7 @@ async def test_an_agent_that_is_unwell_is_told_with_what_to_do(room: Coordinatio
         "🤒 claude-1 is unwell: the agent program is not logged in",
         "> Invalid API key",
         "Log in on the agent's machine; fleetbot check there says whether that was all.",
-        "It takes nothing until its check passes; its task is back in the queue, uncounted.",
+        "It takes nothing until its check passes; no task pays for it.",
     ]
     await room.when(an_agent())
     assert room.only.first.startswith("🟢 claude-1 is well again, after ")
