@@ -44,7 +44,7 @@ class Loop:
     `tick` may return in how many seconds it wants to be called next, at most `interval`. An
     exception is logged, once for as long as it stays the same, and does not end the loop; nor does
     a cancellation of something that the tick waited for. `stop` cancels a tick in progress and
-    waits.
+    waits. `told`: errors that whoever raises them tells of; all loops meet with them at once.
     """
 
     def __init__(
@@ -54,8 +54,11 @@ class Loop:
         interval: float,
         log: logging.Logger,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        told: tuple[type[Exception], ...] = (),
     ) -> None:
         self.name = name
+        self._told = told
         self._clock = clock
         self._tick = tick
         self._interval = interval
@@ -121,8 +124,12 @@ class Loop:
         return self._interval if wanted is None else max(0.0, min(wanted, self._interval))
 
     def _complain(self, error: BaseException) -> None:
-        """Once for each new error, not at every tick."""
-        if repr(error) != repr(self._failing):
+        """Once for each new error, not at every tick; of one that is told of, a line for as long as
+        it lasts, whatever its words."""
+        if isinstance(error, self._told):
+            if not isinstance(self._failing, self._told):
+                self._log.warning("The %s loop waits: %s", self.name, error)
+        elif repr(error) != repr(self._failing):
             self._log.error(
                 "The %s loop failed; it tries again every %s s",
                 self.name,

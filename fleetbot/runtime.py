@@ -352,7 +352,9 @@ class Runtime:
             "archive": (self._its.archiving(self._database).tick, _HOUR),
         }
         self._loops = {
-            name: Loop(name, _unless_deposed(tick), interval, self._log.logger)
+            name: Loop(
+                name, _unless_deposed(tick), interval, self._log.logger, told=(StoreUnavailable,)
+            )
             for name, (tick, interval) in ticks.items()
         }
 
