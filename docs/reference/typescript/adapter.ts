@@ -26,12 +26,17 @@ export interface Finished {
   readonly resumable?: boolean;
 }
 
-/** One finding of a health check, with what to do if it is not ok. */
+/**
+ * One finding of a health check, with what to do if it is not ok.
+ *
+ * `reason`: what the orchestrator is told in the place of its name, where there is a code for it.
+ */
 export interface HealthLine {
   readonly name: string;
   readonly ok: boolean;
   readonly detail: string;
   readonly remedy?: string;
+  readonly reason?: ReasonCode | null;
 }
 
 /**

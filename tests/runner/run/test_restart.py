@@ -436,7 +436,7 @@ async def test_a_wrong_configuration_is_one_line_and_status_2(scene: Scene) -> N
     async with daemon(config) as runner:
         said = await runner.line("fleetbot:")
         assert "agents[0].max_concurency" in said
-        assert "did you mean 'max_concurrency'?" in said
+        assert "did you mean max_concurrency?" in said
         assert await runner.end() == 2
 
 
