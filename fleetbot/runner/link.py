@@ -68,6 +68,7 @@ class Link:
         self._notice = notice
         self._patience = patience
         self._lost = False
+        self._back = asyncio.Event()
 
     async def register(self, request: wire.RegisterRequest, token: str) -> wire.RegisterAnswer:
         return await self._agents.register(request, token)
@@ -144,14 +145,15 @@ class Link:
                 answer = await self._at_any(call)
             except Unreachable as problem:
                 self._contact_lost(str(problem))
+                await self._until_back(min(delay, within))
             except Unauthorized:
                 until = until or now() + seconds
                 if now() >= until:
                     raise
+                await asyncio.sleep(min(delay, within))
             else:
                 self._contact_found()
                 return answer
-            await asyncio.sleep(min(delay, within))
         raise AssertionError("the waiting times have no end")
 
     async def _at_any(self, call: Callable[[], Awaitable[_T]]) -> _T:
@@ -162,14 +164,22 @@ class Link:
                 return await call()
         return await call()
 
+    async def _until_back(self, seconds: float) -> None:
+        """So long, or until another call has got through."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._back.wait()
+
     def _contact_lost(self, problem: str) -> None:
         if not self._lost:
             self._lost = True
+            self._back.clear()
             self._notice(f"orchestrator not reached, trying on: {problem}")
 
     def _contact_found(self) -> None:
         if self._lost:
             self._lost = False
+            self._back.set()
             self._notice("orchestrator reached again")
         if self._found_at != self._ring.current:
             self._found_at = self._ring.current

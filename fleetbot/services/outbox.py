@@ -16,7 +16,7 @@ from functools import partial
 from fleetbot.domain.patience import Patience
 from fleetbot.logs import about, log_of
 from fleetbot.services.abreast import Piece, abreast
-from fleetbot.store.interface import Store, Unwritable
+from fleetbot.store.interface import Store, StoreUnavailable, Unwritable
 from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp, OutboxEntry
 
 log = log_of("fleetbot.outbox")
@@ -170,6 +170,8 @@ class Courier:
             return Change(deferred=(held,))
         except RetryLater as error:
             return self._later(due, error)
+        except StoreUnavailable as error:  # nobody has refused it, so that it keeps its place
+            return self._later(due, RetryLater(None, str(error)))
         except Gone as error:
             return self._given_up(due, str(error))
         except Refused as error:

@@ -87,6 +87,27 @@ async def test_a_heartbeat_is_tried_again_in_its_own_time_however_long_the_outag
     assert orchestrator.heartbeats == [()]
 
 
+async def test_whoever_waits_out_an_outage_goes_on_when_another_call_gets_through(
+    orchestrator: Orchestrator, notices: asyncio.Queue[str]
+) -> None:
+    """An agent that was online and idle was given nothing for as long as its claim rested."""
+    async with aiohttp.ClientSession() as http, asyncio.timeout(20):
+        hour = 3_600_000
+        link = Link(
+            http, Ring(orchestrator.url), notice=notices.put_nowait, patience=Patience(hour, hour)
+        )
+        link.token = (await link.register(AGENT, ENROLMENT)).token or ""
+        await orchestrator.down()
+        claiming = asyncio.create_task(link.persist(lambda: link.claim("key", 0)))
+        assert "not reached" in await notices.get()
+        await orchestrator.up()
+
+        await link.persist(lambda: link.heartbeat({}))
+
+        assert await claiming is None
+    assert orchestrator.claims == ["key"]
+
+
 async def test_a_run_that_is_somebody_elses_is_told_with_what_replaced_it(
     link: Link, orchestrator: Orchestrator
 ) -> None:

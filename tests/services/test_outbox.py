@@ -10,7 +10,7 @@ import pytest
 
 from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.services.outbox import Courier, Gone, Refused, RetryLater, Sender, TooSoon
-from fleetbot.store.interface import Store
+from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Change, Due, OutboxEntry, QueueTrouble
 from tests.services.stage import Clock
 from tests.store.backend import SqliteBackend
@@ -377,6 +377,23 @@ async def test_a_sender_that_breaks_is_treated_like_one_that_refuses(
     assert await store.acknowledged("good") is not None
     assert (await trouble(store)).error == "it broke: ZeroDivisionError"
     assert "Traceback" in caplog.text
+
+
+async def test_a_journal_that_a_sender_cannot_read_costs_no_effect_its_place(
+    store: Store, clock: Clock, put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was told as a bug, and set aside as refused after some tries."""
+    await put("bad", "good")
+    post = Moody(StoreUnavailable("cannot be read"), "bad")
+    out = courier(store, clock, post)
+    await days_pass(out, clock, 0.5)
+    assert await store.acknowledged("good") is None, "it is behind the other"
+    assert (await trouble(store)).error == "cannot be read"
+    assert "Traceback" not in caplog.text
+
+    post.error = None
+    await days_pass(out, clock, 0.05)
+    assert post.sent[-2:] == ["bad", "good"]
 
 
 # one does not wait for another
