@@ -116,11 +116,11 @@ async def test_a_person_allows_what_the_program_may_not_do_until_its_next_start(
         ((allowed, asked),) = scene.orchestrator.asked.items()
         await scene.answer(allowed, AskAnswer(state="answered", behavior="allow"))
         await scene.orchestrator.until(lambda o: len(o.asked) == 2)
+        await scene.orchestrator.until(lambda o: "answered, allowed" in o.log_of(order.run))
 
     assert asked.kind == "permission"
     assert "git commit" in asked.title
     assert scene.orchestrator.receipts[0].files == ("hello.txt",)
-    assert "answered, allowed" in scene.orchestrator.log_of(order.run)
     assert "curl" in next(reversed(scene.orchestrator.asked.values())).title
 
 
