@@ -10,7 +10,8 @@ from functools import partial
 from typing import NamedTuple
 
 from fleetbot.domain.available import Looks
-from fleetbot.domain.model import OPEN_STATES, Policy, Task, TaskState
+from fleetbot.domain.model import OPEN_STATES, AgentName, Policy, Task, TaskState
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.stuck import UNREAD_MS, Look
 from fleetbot.domain.waiting import Waiting, waiting
@@ -48,7 +49,7 @@ def attention(
     failed = [task for task in tasks if task.state in FOR_A_PERSON]
     newest = heapq.nlargest(most, failed, key=lambda task: task.updated_at)
     look = partial(waiting, state, now=now, policy=policy, looks=Looks())
-    asked, stuck = _waits(tasks, look, now)
+    asked, stuck = _waits(state, tasks, look, now)
     ended = [Need(task, 1, its) for task in newest if (its := look(task))]
     return Attention(
         tasks=len(failed) + sum(need.number for need in (*asked, *stuck)),
@@ -64,13 +65,15 @@ class _Group:
     number: int = 1
 
 
-def _waits(tasks: Iterable[Task], look: Look, now: int) -> tuple[list[Need], list[Need]]:
+def _waits(
+    state: FleetState, tasks: Iterable[Task], look: Look, now: int
+) -> tuple[list[Need], list[Need]]:
     """Questions, those first that end first; and what is stuck, the longest first."""
     asked: list[Need] = []
     stuck: dict[tuple[WaitReason, str], Need] = {}
     for task, number in _alike(tasks, now):
         its = look(task)
-        if its is None or _goes_on(its, now):
+        if its is None or _goes_on(state, its, now):
             continue
         if its.reason is WaitReason.QUESTION:
             asked.append(Need(task, 1, its))
@@ -108,9 +111,13 @@ def _together(known: Need | None, other: Need) -> Need:
     return first._replace(number=known.number + other.number)
 
 
-def _goes_on(its: Waiting, now: int) -> bool:
-    """Whether it ends without anybody; CI is given its time."""
+def _goes_on(state: FleetState, its: Waiting, now: int) -> bool:
+    """Whether it ends without anybody; CI, and a forge that is away, are given their time."""
     if its.reason is WaitReason.RECEIPT_UNREAD:
         return now - its.since < UNREAD_MS
+    agent = state.agents.get(AgentName(its.subject))
+    if its.reason is WaitReason.AGENT_UNWELL and agent:
+        is_away = agent.unwell is ReasonCode.FORGE_UNAVAILABLE
+        return is_away and now - agent.unwell_since < UNREAD_MS
     away_for_a_while = its.reason is WaitReason.AGENTS_AWAY and its.until is not None
     return its.reason in BY_ITSELF | PAUSED or away_for_a_while

@@ -79,6 +79,20 @@ def test_agents_that_all_rest_for_a_while_need_nobody() -> None:
     assert reasons(world) == []
 
 
+def test_a_forge_that_an_agent_cannot_reach_is_given_a_quarter_of_an_hour() -> None:
+    line = f"{ReasonCode.FORGE_UNAVAILABLE}: no answer"
+    world = a.created().given(a.an_agent(health=(line,)))
+    assert reasons(world) == []
+
+    world.later(15 * MINUTE).heard(a.A1)
+    assert reasons(world) == [WaitReason.AGENT_UNWELL]
+
+
+def test_an_agent_that_somebody_must_mend_is_told_at_once() -> None:
+    world = a.created().given(a.an_agent(health=("disk_full: no room",)))
+    assert reasons(world) == [WaitReason.AGENT_UNWELL]
+
+
 def test_a_pull_request_asks_until_it_goes_on() -> None:
     world = a.asking()
     assert reasons(world) == [WaitReason.PULL_ASKED]
