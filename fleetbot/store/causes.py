@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from pathlib import Path
 
 _FULL = "the disk is full: make room"
 _NOT_OURS = "this user may not write the file, or not into its folder: look at who owns them"
@@ -29,14 +30,23 @@ _OF_THE_SYSTEM = {
 
 
 def meaning(error: BaseException) -> str:
-    """The error in its own words, and what helps where that is known."""
-    known = _known(error)
-    return f"{error} ({known})" if known else str(error)
+    """The error in its own words, and what helps where that is known. Of a file the
+    name alone: where it is, is said by whoever tells of it."""
+    text, known = _words(error), _known(error)
+    return f"{text} ({known})" if known else text
 
 
 def why(error: BaseException) -> str:
     """The same of what has led to it, without where that was."""
     return meaning(error.__cause__ or error)
+
+
+def _words(error: BaseException) -> str:
+    """Without the number that the system gives it."""
+    if not (isinstance(error, OSError) and error.strerror):
+        return str(error)
+    file = error.filename
+    return f"{error.strerror}: {Path(file).name}" if isinstance(file, str) else error.strerror
 
 
 def _known(error: BaseException) -> str:

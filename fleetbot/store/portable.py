@@ -16,6 +16,7 @@ import msgspec
 
 from fleetbot.store import lines
 from fleetbot.store.audit import Audited, check_type, rebuild
+from fleetbot.store.causes import meaning
 from fleetbot.store.chain import GENESIS, Chain, ChainBroken, Head, JournalLine
 from fleetbot.store.copying import refuse_filled
 from fleetbot.store.damage import Progress, in_silence
@@ -120,7 +121,7 @@ def _read(file: Path) -> Iterator[JournalLine | Head]:
                 last = Head(line.seq, line.hash)
                 yield line
     except (OSError, EOFError, zlib.error) as error:
-        raise ImportRefused(f"{file} cannot be read: {error}") from error
+        raise ImportRefused(f"{file} cannot be read: {meaning(error)}") from error
 
 
 def _ended(row: bytes, last: Head, where: str) -> Head:

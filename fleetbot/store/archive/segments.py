@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from fleetbot.store import lines
+from fleetbot.store.causes import meaning
 from fleetbot.store.chain import Chain, ChainBroken, Head, JournalLine
 from fleetbot.store.emerging import emerging, sync
 from fleetbot.store.ownership import give_to_the_folders_owner
@@ -68,7 +69,7 @@ class Folder:
         except FileNotFoundError:
             return []
         except (OSError, msgspec.DecodeError) as error:
-            raise ArchiveRefused(f"{file} cannot be read: {error}") from error
+            raise ArchiveRefused(f"{file} cannot be read: {meaning(error)}") from error
 
     def check(self, known: Sequence[Segment]) -> list[Segment]:
         """That all are here that the database knows of; those it does not know.
@@ -106,7 +107,7 @@ class Folder:
                 raise ArchiveRefused(f"{file} is damaged: take it from a backup")
             yield from _linked(file, segment)
         except (OSError, EOFError, ValueError, zlib.error, ChainBroken) as error:
-            raise ArchiveRefused(f"{file} cannot be read: {error}") from error
+            raise ArchiveRefused(f"{file} cannot be read: {meaning(error)}") from error
 
 
 class Draft:
