@@ -26,6 +26,8 @@ class Delayed:
 
     async def say(self, room: str, event: str) -> None:
         """What was said stays said, and is obeyed when the journal is back."""
+        if event in self._said:
+            return
         post, named = Post(hints.waits_for_journal()), transaction("waits", event)
         try:
             said = await self._sender.post(room, post, named, urgency=Urgency.ANSWER)

@@ -61,6 +61,8 @@ class Inbound:
         if place.behind:
             place.miss()
             self._on_missed()
+            if self._store.failure:
+                await self._held_open(self._obeying.tell_that_it_waits(event))
         else:
             await self._held_open(self._hear(event, place))
 

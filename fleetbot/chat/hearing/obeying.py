@@ -117,6 +117,12 @@ class Obeying:
             log.exception("%s in %s could not be dealt with", event.event_id, event.room_id)
         return None
 
+    async def tell_that_it_waits(self, event: Heard) -> None:
+        """A command that comes behind others while the journal is away."""
+        said = self._read(event)
+        if isinstance(said, Said) and not isinstance(said, Pressed) and meant(said) is not None:
+            await self._delayed.say(event.room_id, event.event_id)
+
     async def tell_late(
         self, room: str, late: Sequence[Said], end: str, is_cut: bool = False
     ) -> None:

@@ -311,6 +311,23 @@ async def test_what_was_answered_is_not_said_to_wait(scene: Scene) -> None:
         assert scene.bots.inbound.place(ROOM).behind
 
 
+async def test_a_command_behind_one_that_was_answered_is_said_to_wait(scene: Scene) -> None:
+    with largest_file(1):
+        await scene.hears("!fleet tasks")
+        await scene.hears("hm", event_id="$hm")
+        await scene.hears("!fleet cancel #1", event_id="$cancel")
+
+    answered, told = scene.said
+    assert answered["body"].startswith("📋")
+    assert told["body"].startswith("⏳")
+
+    await scene.stage.fleet.start()
+    scene.bots.inbound.place(ROOM).behind = False
+    await scene.hears("!fleet cancel #1", event_id="$cancel")
+    assert await scene.state() is TaskState.CANCELLED
+    assert "/redact/" in scene.server.requests[-1][1], "it waits no more"
+
+
 async def test_a_bug_of_ours_is_owned_up_to(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     async def broken(room: str, user: str) -> NoReturn:
         raise LookupError("a bug")
