@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from fleetbot.wire import (
 )
 from tests.runner.orchestrator import ENROLMENT, Orchestrator
 
+HOUR = 3_600_000  # milliseconds
 AGENT = RegisterRequest(name="worker-1", adapter="command")
 RECEIPT = ReceiptRequest(run="run-1", pull_request=1, branch="b", head="a" * 40)
 
@@ -44,14 +46,20 @@ def notices() -> asyncio.Queue[str]:
     return asyncio.Queue()
 
 
+@asynccontextmanager
+async def linked(
+    orchestrator: Orchestrator, notices: asyncio.Queue[str], patience: Patience
+) -> AsyncIterator[Link]:
+    """Of an agent that has registered."""
+    async with aiohttp.ClientSession() as http:
+        link = Link(http, Ring(orchestrator.url), notice=notices.put_nowait, patience=patience)
+        link.token = (await link.register(AGENT, ENROLMENT)).token or ""
+        yield link
+
+
 @pytest.fixture
 async def link(orchestrator: Orchestrator, notices: asyncio.Queue[str]) -> AsyncIterator[Link]:
-    async with aiohttp.ClientSession() as http:
-        link = Link(
-            http, Ring(orchestrator.url), notice=notices.put_nowait, patience=Patience(10, 50)
-        )
-        answer = await link.register(AGENT, ENROLMENT)
-        link.token = answer.token or ""
+    async with linked(orchestrator, notices, Patience(10, 50)) as link:
         yield link
 
 
@@ -71,12 +79,7 @@ async def test_an_outage_is_waited_out_and_told_once(
 async def test_a_heartbeat_is_tried_again_in_its_own_time_however_long_the_outage_lasted(
     orchestrator: Orchestrator, notices: asyncio.Queue[str]
 ) -> None:
-    async with aiohttp.ClientSession() as http, asyncio.timeout(20):
-        hour = 3_600_000
-        link = Link(
-            http, Ring(orchestrator.url), notice=notices.put_nowait, patience=Patience(hour, hour)
-        )
-        link.token = (await link.register(AGENT, ENROLMENT)).token or ""
+    async with asyncio.timeout(20), linked(orchestrator, notices, Patience(HOUR, HOUR)) as link:
         await orchestrator.down()
         beating = asyncio.create_task(link.persist(lambda: link.heartbeat({}), within=0.05))
         assert "not reached" in await notices.get()
@@ -91,12 +94,7 @@ async def test_whoever_waits_out_an_outage_goes_on_when_another_call_gets_throug
     orchestrator: Orchestrator, notices: asyncio.Queue[str]
 ) -> None:
     """An agent that was online and idle was given nothing for as long as its claim rested."""
-    async with aiohttp.ClientSession() as http, asyncio.timeout(20):
-        hour = 3_600_000
-        link = Link(
-            http, Ring(orchestrator.url), notice=notices.put_nowait, patience=Patience(hour, hour)
-        )
-        link.token = (await link.register(AGENT, ENROLMENT)).token or ""
+    async with asyncio.timeout(20), linked(orchestrator, notices, Patience(HOUR, HOUR)) as link:
         await orchestrator.down()
         claiming = asyncio.create_task(link.persist(lambda: link.claim("key", 0)))
         assert "not reached" in await notices.get()

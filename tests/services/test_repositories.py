@@ -12,11 +12,21 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.facts import Unread
-from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Traits, Verdict
+from fleetbot.domain.model import (
+    ReceiptId,
+    Run,
+    RunId,
+    RunState,
+    TaskId,
+    TaskState,
+    Traits,
+    Verdict,
+)
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Expectation, Rules
 from fleetbot.domain.waits import WaitReason
 from fleetbot.forge.errors import UnexpectedAnswer
+from fleetbot.forge.models import PullRequest
 from fleetbot.services.bases import Base, base_of
 from fleetbot.services.facts import gather
 from fleetbot.services.gate import Gate
@@ -460,18 +470,7 @@ async def test_what_was_merged_before_the_default_branch_was_renamed_is_done(
 
 async def test_a_base_deleted_while_its_work_is_checked_is_asked_about(stage: Stage) -> None:
     """Forgejo closes the pull request: that is not for the agent to mend."""
-    await stage.issue()
-    await stage.hear()
-    await stage.forge.commit(REPO, "next", {"a": "b"}, "Next", by="ann")
-    await edit_ref(stage, "next")
-    await stage.look()
-    run = await dispatched(stage)
-    assert run is not None
-    await stage.fleet.commit(cmd.StartRun(run.id, CLAUDE), TEST)
-    files = {"hello.txt": "hello\n"}
-    await stage.forge.commit(REPO, run.branch, files, "Add a greeting", by=BOT, base="next")
-    pull = await stage.client.create_pull(REPO, head=run.branch, base="next", title="?", body="#1")
-    receipt = await stage.given_receipt(run, pull)
+    _, receipt = await filed_for_next(stage)
     await stage.forge.delete_branch(REPO, "next", by="ann")
     await stage.verifier.tick()
     filed = stage.fleet.state.receipts[receipt]
@@ -481,18 +480,7 @@ async def test_a_base_deleted_while_its_work_is_checked_is_asked_about(stage: St
 
 async def test_a_base_that_is_merged_and_deleted_meanwhile_is_asked_about(stage: Stage) -> None:
     """Forgejo has the pull request go to where its base was merged: nobody's fault."""
-    await stage.issue()
-    await stage.hear()
-    await stage.forge.commit(REPO, "next", {"a": "b"}, "Next", by="ann")
-    await edit_ref(stage, "next")
-    await stage.look()
-    run = await dispatched(stage)
-    assert run is not None
-    await stage.fleet.commit(cmd.StartRun(run.id, CLAUDE), TEST)
-    files = {"hello.txt": "hello\n"}
-    head = await stage.forge.commit(REPO, run.branch, files, "Add a greeting", by=BOT, base="next")
-    pull = await stage.client.create_pull(REPO, head=run.branch, base="next", title="?", body="#1")
-    receipt = await stage.given_receipt(run, pull)
+    pull, receipt = await filed_for_next(stage)
     below = await stage.ann.create_pull(REPO, head="next", base="main", title="Next")
     await stage.ann.merge(REPO, below.number, head_sha=below.head.sha, delete_branch=True)
     assert (await stage.ann.pull(REPO, pull.number)).base.ref == "main"
@@ -505,7 +493,7 @@ async def test_a_base_that_is_merged_and_deleted_meanwhile_is_asked_about(stage:
     stage.clock.advance(300)
     await stage.verifier.tick()
     task = await stage.task()
-    assert (task.state, task.pull and task.pull.head) == (TaskState.COMPLETED, head)
+    assert (task.state, task.pull and task.pull.head) == (TaskState.COMPLETED, pull.head.sha)
 
 
 async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage) -> None:
@@ -514,6 +502,22 @@ async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage)
     await stage.ann.retarget_pull(REPO, pull.number, "side")
     await stage.verifier.tick()
     assert stage.fleet.state.receipts[receipt].verdict is Verdict.REFUTED
+
+
+async def filed_for_next(stage: Stage) -> tuple[PullRequest, ReceiptId]:
+    """Work for an issue that names the branch `next`."""
+    await stage.issue()
+    await stage.hear()
+    await stage.forge.commit(REPO, "next", {"a": "b"}, "Next", by="ann")
+    await edit_ref(stage, "next")
+    await stage.look()
+    run = await dispatched(stage)
+    assert run is not None
+    await stage.fleet.commit(cmd.StartRun(run.id, CLAUDE), TEST)
+    files = {"hello.txt": "hello\n"}
+    await stage.forge.commit(REPO, run.branch, files, "Add a greeting", by=BOT, base="next")
+    pull = await stage.client.create_pull(REPO, head=run.branch, base="next", title="?", body="#1")
+    return pull, await stage.given_receipt(run, pull)
 
 
 async def edit_ref(stage: Stage, ref: str) -> None:

@@ -21,8 +21,7 @@ from tests.web.site import HEAD, READER, Site
 # all before are others'. `secret` is the webhook's, shown as a token; `expired`, `used` and `once`
 # are tokens for one agent to enrol with, `once` one that is still good; `session` is one of the
 # board, a cookie. What is neither 401 nor 403 has passed; the forge that is asked then has no
-# repository. Landing is refused to whom the operator speaks for: the forge does not say that they
-# may write.
+# repository, and answers 404.
 EXPECTED = Path(__file__).parents[1] / "data" / "authorisation.txt"
 
 WIDTH = 41
