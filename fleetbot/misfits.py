@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+_SHOWN = 100  # characters of a name that is not ours: whoever wrote it knows it
 REFS = "#/components/schemas/"
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\d+|\.\.\.)\]")
 _PLACE = re.compile(r" - at (`key` in )?`\$\.?(.*)`\Z", re.DOTALL)
@@ -65,9 +66,12 @@ class Misfit(NamedTuple):
 
     @property
     def unknown(self) -> str | None:
-        """The name, below `where`, that nothing goes by."""
+        """The name, below `where`, that nothing goes by; on one line, and not without end."""
         found = re.search(r"\AObject contains unknown field `(.*)`\Z", self.said, re.DOTALL)
-        return found[1] if found else None
+        if found is None:
+            return None
+        shown = (sign if sign.isprintable() else "�" for sign in found[1][:_SHOWN])
+        return "".join(shown) or '""'
 
     @property
     def is_a_rule(self) -> bool:

@@ -86,6 +86,11 @@ def test_what_nothing_goes_by_is_told_with_its_place() -> None:
     assert (its.where, its.unknown, its.missing) == ("many[0]", "a `b`", None)
 
 
+@pytest.mark.parametrize(("name", "shown"), [("", '""'), ("a\nb", "a�b"), ("x" * 3000, "x" * 100)])
+def test_a_name_that_nothing_goes_by_is_shown_on_one_line(name: str, shown: str) -> None:
+    assert misfit({name: 1}).unknown == shown
+
+
 def misfit(value: object) -> Misfit:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert(value, Outer)

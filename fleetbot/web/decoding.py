@@ -15,7 +15,6 @@ from fleetbot.web.problems import Code, Refusal
 T = TypeVar("T")
 
 _OBJECT = "a JSON object"
-_SHOWN = 100  # characters of a name that is not ours: whoever sent it knows it
 
 
 def decode_json(body: bytes, kind: type[T]) -> T:
@@ -82,7 +81,7 @@ def _invalid(error: msgspec.ValidationError, kind: type, whole: str) -> Refusal:
     if field := its.missing:
         return Refusal(Code.INVALID, f"{field} is missing: give it.", field=field)
     if its.unknown is not None:
-        field = its.below(its.unknown[:_SHOWN] or '""')
+        field = its.below(its.unknown)
         known = ", ".join(known_at(kind, its.where)) or "none"
         return Refusal(Code.INVALID, f"{field} is not known here; known: {known}.", field=field)
     if its.is_a_rule:
