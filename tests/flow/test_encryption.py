@@ -262,8 +262,13 @@ async def test_a_bot_without_encryption_says_so_once_and_nothing_else(
     await until_state(world, issue, "completed")
     await until(lambda: rooms_say(world, "install maubot's encryption extra"), "health")
 
-    said = (await bob.wire().messages(world.room, limit=1000))[before:]
-    assert [event.text for event in said if event.sender == world.bot.user_id] == [
+    said = [
+        event
+        for event in (await bob.wire().messages(world.room, limit=1000))[before:]
+        # What is encrypted was on its way when the one with libolm was killed.
+        if event.sender == world.bot.user_id and event.type != "m.room.encrypted"
+    ]
+    assert [event.text for event in said] == [
         "🔒 This room is encrypted and I am not set up for that: I hear nothing here, and say "
         "nothing but this. Whoever runs me finds the way out in docs/howto/encrypted-rooms.md."
     ]
